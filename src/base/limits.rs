@@ -1,0 +1,44 @@
+//! Every bound of the system, by name. Units come last in a name.
+
+/// Longest name of a directory entry.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Longest target of a symbolic link (Linux's `PATH_MAX` without its NUL).
+pub const SYMLINK_BYTES_MAX: usize = 4095;
+/// Largest file, as the kernel's signed offsets allow.
+pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
+/// Largest value of one extended attribute (Linux's `XATTR_SIZE_MAX`).
+pub const XATTR_VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Longest name of an extended attribute (Linux's `XATTR_NAME_MAX`).
+pub const XATTR_NAME_BYTES_MAX: usize = 255;
+/// All extended attributes of an inode, encoded.
+pub const XATTRS_BYTES_MAX: usize = 1024 * 1024;
+/// Extended attributes up to this size, encoded, lie in the entry itself; larger ones in an
+/// object of their own.
+pub const XATTRS_INLINE_BYTES_MAX: usize = 256;
+/// Most names that one file can have (ext4 allows 65 000).
+pub const LINKS_MAX: usize = 65_000;
+/// Longest message of a commit.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Longest author of a commit.
+pub const AUTHOR_BYTES_MAX: usize = 1024;
+/// Most parents of a commit.
+pub const PARENTS_MAX: usize = 16;
+
+/// Smallest content-defined chunk, but for the last one of a file. Even, as the chunker wants.
+pub const CHUNK_BYTES_MIN: usize = 16 * 1024;
+/// Size that content-defined chunks aim at.
+pub const CHUNK_BYTES_AVG: usize = 64 * 1024;
+/// Largest content-defined chunk.
+pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
+
+/// Most items in one node of a tree.
+pub const NODE_ITEMS_MAX: usize = 64;
+/// One item in `1 << NODE_FANOUT_LOG2` ends a node of a tree.
+pub const NODE_FANOUT_LOG2: u32 = 4;
+/// Highest tree: 16^16 items, beyond what 64 bits of hash can build.
+pub const TREE_HEIGHT_MAX: usize = 16;
+/// Largest encoded node. A full leaf of the longest names with symlink targets and inline
+/// attributes stays far below it.
+pub const NODE_BYTES_MAX: usize = 1024 * 1024;
+/// Largest object of any kind.
+pub const OBJECT_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -1,0 +1,3 @@
+//! The `vst` command.
+
+fn main() {}

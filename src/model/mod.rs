@@ -1,0 +1,19 @@
+//! Layer 1: the plain values that everything else speaks of. No I/O, no encoding, no locks.
+
+mod commit;
+mod entry;
+mod id;
+mod name;
+mod object;
+mod op;
+mod time;
+mod xattr;
+
+pub use commit::Commit;
+pub use entry::{Content, Entry, EntryBody, EntryXattrs, FileKind, Meta};
+pub use id::{ChunkId, CommitId, IdParseError, IdPrefix, NodeId, ObjectId, RootId, XattrsId};
+pub use name::{Name, NameError};
+pub use object::{ObjectError, ObjectKind, ObjectSink, ObjectSource};
+pub use op::{Ino, NewNode, Op, RenameMode, SetAttr};
+pub use time::Timestamp;
+pub use xattr::Xattrs;
