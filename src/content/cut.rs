@@ -53,3 +53,73 @@ impl Cutter {
         len
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fastcdc::v2020::FastCDC;
+
+    use super::{CUT_MEMORY_BYTES, Cutter, cuts_never};
+    use crate::base::limits::{CHUNK_BYTES_AVG, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN};
+    use crate::content::test_bytes::noise;
+
+    fn lens(bytes: &[u8]) -> Vec<usize> {
+        let (cutter, mut rest, mut lens) = (Cutter::new(), bytes, Vec::new());
+        while !rest.is_empty() {
+            lens.push(cutter.first_len(rest));
+            rest = &rest[lens[lens.len() - 1]..];
+        }
+        lens
+    }
+
+    #[test]
+    fn chunks_of_noise_never_change() {
+        // Other lengths would store everything anew, beside what older versions stored.
+        let expected = [
+            67_822, 68_399, 19_536, 69_288, 72_413, 100_181, 123_727, 252_702, 84_700, 67_302,
+            67_333, 55_173,
+        ];
+        assert_eq!(lens(&noise(1, 1 << 20)), expected);
+    }
+
+    #[test]
+    fn chunks_are_those_of_the_crate() {
+        let bytes = noise(2, 4 << 20);
+        let theirs = FastCDC::new(&bytes, CHUNK_BYTES_MIN, CHUNK_BYTES_AVG, CHUNK_BYTES_MAX);
+        assert_eq!(lens(&bytes), theirs.map(|chunk| chunk.length).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn zeros_are_cut_at_the_maximum() {
+        let max = CHUNK_BYTES_MAX;
+        assert_eq!(lens(&vec![0; 3 * max + 1]), [max, max, max, 1]);
+    }
+
+    #[test]
+    fn the_smallest_files_are_one_chunk() {
+        let bytes = noise(3, CHUNK_BYTES_MIN);
+        assert!(cuts_never(bytes.len() as u64) && !cuts_never(bytes.len() as u64 + 1));
+        assert_eq!(lens(&bytes), [CHUNK_BYTES_MIN]);
+    }
+
+    #[test]
+    fn an_end_depends_on_the_last_bytes_and_the_next() {
+        let bytes = noise(4, 8 << 20);
+        let (cutter, mut start, mut moved) = (Cutter::new(), 0, 0);
+        for len in lens(&bytes) {
+            let end = start + len;
+            if end + 2 <= bytes.len() {
+                assert_eq!(cutter.first_len(&bytes[start..end + 2]), len);
+                let mut other = bytes[start..end + 2].to_vec();
+                other[len] ^= 0xff;
+                moved += usize::from(cutter.first_len(&other) != len);
+                // Nothing is chosen in the part that changes here, since nothing is in zeros.
+                let memory = len - CUT_MEMORY_BYTES as usize;
+                let mut other = bytes[start..end + 2].to_vec();
+                other[..memory].fill(0);
+                assert_eq!(cutter.first_len(&other), len);
+            }
+            start = end;
+        }
+        assert!(moved > 50, "{moved}");
+    }
+}

@@ -14,6 +14,8 @@ mod layered;
 mod payload;
 mod recut;
 mod segments;
+#[cfg(test)]
+mod test_bytes;
 mod window;
 
 pub use bytes::{Bytes, Edit, Piece, Pieces};

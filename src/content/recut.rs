@@ -290,3 +290,6 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
