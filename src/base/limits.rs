@@ -45,3 +45,12 @@ pub const LEAF_BYTES_CLOSE: usize = 1024 * 1024;
 pub const NODE_BYTES_MAX: usize = OBJECT_BYTES_MAX;
 /// Largest object of any kind.
 pub const OBJECT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Most bytes of new content that cutting a file holds at a time.
+pub const CUT_WINDOW_BYTES_MAX: usize = 4 * CHUNK_BYTES_MAX;
+/// A write of at least this size becomes a dirty extent as it is; shorter ones are gathered.
+pub const EXTENT_BYTES_GATHER_MAX: usize = 32 * 1024;
+/// Largest dirty extent that is gathered from writes.
+pub const EXTENT_BYTES_GATHERED_MAX: usize = 128 * 1024;
+/// A dirty extent keeps a buffer of at most this many times its own bytes alive.
+pub const EXTENT_WASTE_MAX: usize = 4;
