@@ -326,3 +326,6 @@ impl Extents {
         Some(extent)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,8 @@ impl Payload {
             let mut buffer = Vec::with_capacity(capacity_for(len));
             buffer.extend_from_slice(joined.bytes());
             rest.iter().for_each(|part| buffer.extend_from_slice(part.bytes()));
+            #[cfg(test)]
+            copied::add(len);
             joined = Self { buffer: Buffer::Gathered(Arc::new(buffer)), start: 0, len };
         }
         Some(joined)
@@ -69,6 +71,8 @@ impl Payload {
         self.len = part.end - part.start;
         if self.len.saturating_mul(EXTENT_WASTE_MAX) < self.buffer_len() {
             let exact = self.bytes().to_vec();
+            #[cfg(test)]
+            copied::add(exact.len());
             self = Self { start: 0, len: exact.len(), buffer: Buffer::Gathered(Arc::new(exact)) };
         }
         self
@@ -89,15 +93,19 @@ impl Payload {
         let (over, beyond) = bytes.split_at(over);
         buffer[self.start + at..][..over.len()].copy_from_slice(over);
         if end > buffer.capacity() {
+            #[cfg(test)]
+            copied::add(buffer.len());
             buffer.reserve_exact(capacity_for(end) - buffer.len());
         }
         buffer.extend_from_slice(beyond);
         self.len = end - self.start;
+        #[cfg(test)]
+        copied::add(bytes.len());
         true
     }
 
     /// How many bytes it keeps alive.
-    fn buffer_len(&self) -> usize {
+    pub(super) fn buffer_len(&self) -> usize {
         match &self.buffer {
             Buffer::Written(bytes) => bytes.len(),
             Buffer::Gathered(bytes) => bytes.capacity(),
@@ -108,4 +116,24 @@ impl Payload {
 /// Twice the length, so that growing step by step copies each byte about once.
 fn capacity_for(len: usize) -> usize {
     len.max((2 * len).min(EXTENT_BYTES_GATHERED_MAX))
+}
+
+/// How many bytes this thread has copied.
+#[cfg(test)]
+pub(super) mod copied {
+    use std::cell::Cell;
+
+    thread_local!(static BYTES: Cell<u64> = const { Cell::new(0) });
+
+    pub(in crate::content) fn reset() {
+        BYTES.set(0);
+    }
+
+    pub(in crate::content) fn bytes() -> u64 {
+        BYTES.get()
+    }
+
+    pub(super) fn add(bytes: usize) {
+        BYTES.set(BYTES.get() + bytes as u64);
+    }
 }

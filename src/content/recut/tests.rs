@@ -351,3 +351,42 @@ fn nothing_is_told_where_nothing_changed() {
     assert_eq!(kept, Kept::default());
     assert_eq!(kept.follow(&Islands::full(Vec::new()), Some(Vec::new())).replaced, []);
 }
+
+#[test]
+fn a_file_may_end_beside_any_boundary() {
+    let bytes = noise(13, 2 << 20);
+    let kept = Kept::of_bytes(&bytes);
+    for end in kept.pieces.keys() {
+        for size in end.saturating_sub(2)..end + 3 {
+            let short = Islands::full(bytes[..size as usize].to_vec());
+            let mut now = kept.clone();
+            now.follow(&short, Some(Vec::new()));
+            assert_eq!(now, Kept::of_bytes(&bytes[..size as usize]), "{end} {size}");
+            now.follow(&Islands::full(bytes.clone()), Some(Vec::new()));
+            assert_eq!(now, kept, "{end} {size}");
+        }
+    }
+}
+
+#[test]
+fn data_inside_zeros_comes_and_goes_by_the_step() {
+    let size = 100 * MAX;
+    for tells_holes in [true, false] {
+        let empty = Islands { tells_holes, ..Islands::new(size, Vec::new()) };
+        let kept = Kept::of(&empty);
+        for at in [0, 1, MAX - 1, 50 * MAX, 50 * MAX + 1, 51 * MAX - 1, 99 * MAX, size - 1] {
+            let data = Islands { tells_holes, ..Islands::new(size, vec![(at, vec![1])]) };
+            let mut now = kept.clone();
+            data.read_bytes.set(0);
+            recut(&now, &data, Some(at..at + 1), |_| Ok(())).unwrap();
+            assert!(data.read_bytes.get() <= 2 * MAX, "{} at {at}", data.read_bytes.get());
+            now.follow(&data, Some(vec![at..at + 1]));
+            assert_eq!(now, Kept::of(&data));
+            empty.read_bytes.set(0);
+            recut(&now, &empty, Some(at..at + 1), |_| Ok(())).unwrap();
+            assert!(empty.read_bytes.get() <= 2 * MAX, "{} at {at}", empty.read_bytes.get());
+            now.follow(&empty, Some(vec![at..at + 1]));
+            assert_eq!(now, kept, "{at}");
+        }
+    }
+}
