@@ -4,16 +4,19 @@
 //! worktree = "vw" version:u8(1) root:id side:id? places:id? head:id? next_ino:varint
 //!            ctime:time                       ("id?" is u8 0, or u8 1 and an id)
 //! side     = "vs" version:u8(1) height:u8 item*
-//! item     = ino:varint ctime:time links:varint    beside a leaf of a directory's tree
+//! item     = ino:varint ctime:time links:varint side:id?   beside a leaf of a directory's tree
 //! item     = child:id links:varint                 beside a node above
 //! place    = names:varint (parent:varint name:string)* recorded:varint digest:id*
 //! ```
 //!
 //! A side lies beside a node of a directory's tree and has as many items, in the same order.
-//! `links` is the number of names of files that have several, at the entry or below it. Places
+//! `links` is the number of names of files that have several, at the entry or below it, and the
+//! side of an entry is what lies beside the topmost node of a directory that is not empty. Places
 //! are the values of a table whose keys are inode numbers (8 bytes, big-endian): where each
 //! directory is, and each file that has several names, with the keys under which the committed
 //! table of links has them.
+
+use std::sync::Arc;
 
 use super::bytes::{FormatError, Reader, put_string, put_time, put_varint};
 use crate::base::limits::{LINKS_MAX, NAME_BYTES_MAX};
@@ -104,14 +107,16 @@ pub fn open_side(bytes: &[u8], height: u8) -> Result<Reader<'_>, FormatError> {
 }
 
 /// What a worktree knows of an entry beyond the commit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SideRecord {
-    /// Its inode number; 0 where none was given yet.
+    /// Its inode number.
     pub ino: u64,
     /// When the inode last changed.
     pub ctime: Timestamp,
     /// Names at or below the entry that share their file with others.
-    pub links: u64,
+    pub links: u32,
+    /// For a directory that is not empty: what lies beside the topmost node of its tree.
+    pub side: Option<Arc<ObjectId>>,
 }
 
 impl SideRecord {
@@ -119,12 +124,18 @@ impl SideRecord {
     pub fn put(&self, out: &mut Vec<u8>) {
         put_varint(out, self.ino);
         put_time(out, self.ctime);
-        put_varint(out, self.links);
+        put_varint(out, u64::from(self.links));
+        put_option(out, self.side.as_deref());
     }
 
     /// Reads a record.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
-        Ok(Self { ino: reader.varint()?, ctime: reader.time()?, links: reader.varint()? })
+        Ok(Self {
+            ino: reader.varint()?,
+            ctime: reader.time()?,
+            links: reader.varint_u32()?,
+            side: read_option(reader)?.map(Arc::new),
+        })
     }
 }
 

@@ -37,7 +37,7 @@ pub use read::Item;
 /// What differs between the uses of a tree.
 pub trait TreeKind: Sized + Send + Sync + 'static {
     /// What lies beside an item without being part of its value.
-    type Side: Copy + Debug + Default + PartialEq + Send + Sync;
+    type Side: Clone + Debug + Default + PartialEq + Send + Sync;
     /// Whether sides are stored, in objects of their own.
     const STORES_SIDES: bool;
 
@@ -65,7 +65,7 @@ impl TreeKind for Directory {
     }
 
     fn links(side: &SideRecord) -> u64 {
-        side.links
+        u64::from(side.links)
     }
 
     fn put_side(side: &SideRecord, out: &mut Vec<u8>) {

@@ -13,7 +13,7 @@ pub struct Item<'a, K: TreeKind> {
     /// Its value.
     pub value: &'a [u8],
     /// What lies beside it.
-    pub side: K::Side,
+    pub side: &'a K::Side,
 }
 
 impl<K: TreeKind> Tree<K> {
@@ -225,6 +225,6 @@ fn scan_node_from<K: TreeKind>(
 
 impl<K: TreeKind> super::node::Leaf<K> {
     fn item_at(&self, at: usize) -> Item<'_, K> {
-        Item { key: self.key(at), value: self.value(at), side: self.sides[at] }
+        Item { key: self.key(at), value: self.value(at), side: &self.sides[at] }
     }
 }
