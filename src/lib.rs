@@ -10,7 +10,7 @@
 //! | 0 | [`base`] | limits, the clock |
 //! | 1 | [`model`] | ids, names, attributes, entries, commits, operations: plain values |
 //! | 1 | [`hash`] | BLAKE3, one at a time and in SIMD batches |
-//! | 2 | [`format`] | bytes <-> model |
+//! | 2 | [`mod@format`] | bytes <-> model |
 //! | 2 | [`content`] | chunk boundaries and dirty extents of a file, no I/O |
 //! | 3 | [`worktree`] | the persistent tree: inodes, directories, operations, commit, diff; no I/O |
 //! | 3 | [`store`] | objects in memory and in packs, refs, the lock |

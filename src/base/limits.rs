@@ -54,3 +54,6 @@ pub const EXTENT_BYTES_GATHER_MAX: usize = 32 * 1024;
 pub const EXTENT_BYTES_GATHERED_MAX: usize = 128 * 1024;
 /// A dirty extent keeps a buffer of at most this many times its own bytes alive.
 pub const EXTENT_WASTE_MAX: usize = 4;
+/// Deepest directory that is followed upward from its number alone, so that a damaged table of
+/// places cannot lead in a circle.
+pub const TREE_DEPTH_MAX: usize = 1 << 20;

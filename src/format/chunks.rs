@@ -53,7 +53,9 @@ impl ChunkRecord {
         let len = reader.varint()?;
         let largest = CHUNK_BYTES_MAX as u64;
         let record = match tag {
-            0 if (1..=largest).contains(&len) => Self::Chunk { len, id: ChunkId::new(reader.id()?) },
+            0 if (1..=largest).contains(&len) => {
+                Self::Chunk { len, id: ChunkId::new(reader.id()?) }
+            }
             1 if len > 0 && len.is_multiple_of(largest) => Self::Zeros { len },
             _ => return Err(reader.error("an impossible chunk")),
         };

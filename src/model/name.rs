@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn any_bytes_but_the_reserved_make_a_name() {
-        for good in [&b"a"[..], b"...", b"a b", b"\xff\xfe\n", &[b'x'; 22], &[b'x'; 23], &[1; 255]] {
+        for good in [&b"a"[..], b"...", b"a b", b"\xff\xfe\n", &[b'x'; 22], &[b'x'; 23], &[1; 255]]
+        {
             assert_eq!(Name::new(good).unwrap().as_bytes(), good);
         }
         for bad in [&b""[..], b".", b"..", b"a/b", b"a\0"] {

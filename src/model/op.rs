@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{FileKind, Name, Timestamp};
+use super::{Entry, FileKind, Name, Timestamp};
 
 /// The number of an inode, stable for the life of the file and never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +97,11 @@ pub enum Op {
     SetXattr { ino: Ino, name: Box<[u8]>, value: Box<[u8]>, time: Timestamp },
     /// Removes an extended attribute.
     RemoveXattr { ino: Ino, name: Box<[u8]>, time: Timestamp },
+    /// Makes a file as a committed entry tells it, directories without what is in them.
+    Adopt { parent: Ino, name: Name, ino: Ino, entry: Entry, time: Timestamp },
+    /// Gives a file the attributes, extended attributes and content that a committed entry of the
+    /// same kind tells; of a directory, not what is in it.
+    Revert { ino: Ino, entry: Entry, time: Timestamp },
     /// Drops a file that has no name any more and that nobody holds open.
     DropOrphan { ino: Ino },
 }

@@ -1,4 +1,17 @@
 //! Layer 3: the working tree, a persistent value. No I/O: what is not in memory comes from an
 //! [`ObjectSource`](crate::model::ObjectSource) that the caller hands in.
 
+mod apply;
+mod commit;
+mod file;
+mod inode;
+mod links;
+mod rename;
+mod state;
 pub mod tree;
+
+pub use apply::OpError;
+pub use commit::{CommitCounts, Committed, Snapshot};
+pub use file::File;
+pub use inode::{Body, Inode, Names, load_xattrs};
+pub use state::{Found, Worktree, inode_of, lookup_in};

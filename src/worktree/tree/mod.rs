@@ -180,6 +180,6 @@ impl<K: TreeKind> Debug for Tree<K> {
 }
 
 /// Makes the error for an object whose bytes are not what its format says.
-pub(super) fn damaged(id: &ObjectId, error: FormatError) -> ObjectError {
+pub fn damaged(id: &ObjectId, error: FormatError) -> ObjectError {
     ObjectError::Damaged { id: *id, detail: error.to_string() }
 }

@@ -186,7 +186,8 @@ fn scan_node<K: TreeKind>(
         }
         Body::Inner(inner) => {
             for link in &inner.links {
-                if !skip(link.count) && scan_node(link.child.get(src)?, skip, src, visit)?.is_break()
+                if !skip(link.count)
+                    && scan_node(link.child.get(src)?, skip, src, visit)?.is_break()
                 {
                     return Ok(ControlFlow::Break(()));
                 }

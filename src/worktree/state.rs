@@ -1,0 +1,305 @@
+//! The working tree: the table of inodes and what hangs on it.
+//!
+//! Invariants:
+//! - if an inode is in the table, so are the directories that its names are in;
+//! - what the table has of an inode is the truth, and an inode that is not in the table is as its
+//!   entry tells;
+//! - an inode whose entry does not tell all of it is dirty: it is in the table, and listed among
+//!   the dirty children of each directory that it has a name in, up to the top.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use super::file::File;
+use super::inode::{Body, Inode, Names, load_xattrs};
+use super::tree::{Directory, Table, Tree, damaged};
+use crate::base::limits::TREE_DEPTH_MAX;
+use crate::format::entry::decode_entry;
+use crate::format::root::Root;
+use crate::format::worktree::{Place, SideRecord, WorktreeState};
+use crate::model::{
+    CommitId, Entry, EntryBody, FileKind, Ino, Meta, Name, ObjectError, ObjectSource, Timestamp,
+    Xattrs,
+};
+
+/// A working tree. A clone is a few pointers, and what is done to one is not seen in the other.
+#[derive(Clone)]
+pub struct Worktree {
+    pub(super) inodes: im::GenericHashMap<
+        Ino,
+        Arc<Inode>,
+        BuildHasherDefault<InoHasher>,
+        im::shared_ptr::DefaultSharedPtr,
+    >,
+    pub(super) places: Tree<Table>,
+    pub(super) links: Tree<Table>,
+    pub(super) dirty: Arc<Dirty>,
+    pub(super) epoch: u64,
+    pub(super) dirty_bytes: u64,
+    /// The next inode number to give.
+    pub(super) next_ino: u64,
+    /// The commit that the tree stands on.
+    pub head: Option<CommitId>,
+}
+
+/// What changed since the last commit.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dirty {
+    /// For each directory, the children whose entries it must bring up to date; some may have
+    /// left it since.
+    pub(super) children: HashMap<Ino, Vec<Ino>, BuildHasherDefault<InoHasher>>,
+    /// Directories and files with several names whose names changed.
+    pub(super) moved: Vec<Ino>,
+    /// Whether anything changed at all.
+    pub(super) any: bool,
+}
+
+/// Spreads inode numbers, which count up from 1, over the bits that hash maps look at.
+#[derive(Clone, Copy, Default)]
+pub struct InoHasher(u64);
+
+impl Hasher for InoHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        let mixed = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+}
+
+/// An entry of a directory: what `lookup` and `readdir` find.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The number of the inode.
+    pub ino: Ino,
+    /// The inode as the directory has it, for one that is not in the table.
+    pub value: Box<[u8]>,
+    /// What lies beside the entry.
+    pub side: SideRecord,
+}
+
+impl Worktree {
+    /// Makes an empty tree whose top directory belongs to this user.
+    pub fn new(uid: u32, gid: u32, perm: u16, time: Timestamp) -> Self {
+        let meta = Meta { kind: FileKind::Directory, perm, uid, gid, rdev: 0, mtime: time };
+        let top = Inode {
+            ino: Ino::ROOT,
+            meta,
+            ctime: time,
+            xattrs: Xattrs::default(),
+            names: Names::new(),
+            body: Body::Directory(Tree::new()),
+            epoch: 0,
+        };
+        Self::with_top(top, Tree::new(), Tree::new(), Ino::ROOT.0 + 1, None)
+    }
+
+    /// Takes a tree from the store as it was when its state was written. Reads the root only.
+    pub fn open(state: &WorktreeState, src: &dyn ObjectSource) -> Result<Self, ObjectError> {
+        let id = state.root.object();
+        let root = Root::decode(&src.get(id)?).map_err(|e| damaged(id, e))?;
+        let side = state.side;
+        let stored = |node| Tree::stored(node, side);
+        let names = Names::new();
+        let top = Inode::from_entry(root.top, Ino::ROOT, state.ctime, names, stored, src)?;
+        let places = Tree::stored(state.places, None);
+        let links = Tree::stored(root.links, None);
+        Ok(Self::with_top(top, places, links, state.next_ino, state.head))
+    }
+
+    fn with_top(
+        top: Inode,
+        places: Tree<Table>,
+        links: Tree<Table>,
+        next_ino: u64,
+        head: Option<CommitId>,
+    ) -> Self {
+        let mut inodes = im::GenericHashMap::default();
+        inodes.insert(Ino::ROOT, Arc::new(top));
+        let dirty = Arc::default();
+        Self { inodes, places, links, dirty, epoch: 1, dirty_bytes: 0, next_ino, head }
+    }
+
+    /// The inode with this number, if it is in the table.
+    pub fn find(&self, ino: Ino) -> Option<&Arc<Inode>> {
+        self.inodes.get(&ino)
+    }
+
+    /// The top directory.
+    pub fn top(&self) -> &Arc<Inode> {
+        self.find(Ino::ROOT).expect("the top directory is always in the table")
+    }
+
+    /// How many inodes are in memory.
+    pub fn inodes_loaded(&self) -> usize {
+        self.inodes.len()
+    }
+
+    /// Tells whether anything changed since the last commit or checkpoint.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty.any
+    }
+
+    /// Bytes of file content that are in memory only.
+    pub fn dirty_bytes(&self) -> u64 {
+        self.dirty_bytes
+    }
+
+    /// Gives a number for a new inode. Numbers are never given twice.
+    pub fn allocate_ino(&mut self) -> Ino {
+        let ino = Ino(self.next_ino);
+        self.next_ino += 1;
+        ino
+    }
+
+    /// Takes the inode of an entry into the table, unless it is there, and with it the
+    /// directories that its other names are in.
+    ///
+    /// `parent` must be in the table and have that entry; [`ObjectError::NotLoaded`] leaves the
+    /// tree as it was but for what was loaded before.
+    pub fn load(
+        &mut self,
+        parent: Ino,
+        name: &Name,
+        found: &Found,
+        src: &dyn ObjectSource,
+    ) -> Result<(), ObjectError> {
+        if self.inodes.contains_key(&found.ino) {
+            return Ok(());
+        }
+        let inode = inode_of(found, (parent, name.clone()), src)?;
+        let directory = inode.is_directory();
+        let names = if !directory && found.side.links > 0 {
+            let place = self.place(found.ino, src)?.unwrap_or_default();
+            for (parent, _) in &place.names {
+                self.load_directory(*parent, src)?;
+            }
+            place.names.into()
+        } else {
+            inode.names.clone()
+        };
+        self.inodes.insert(found.ino, Arc::new(Inode { names, ..inode }));
+        Ok(())
+    }
+
+    /// Takes a directory into the table by its number alone, and all above it.
+    pub(super) fn load_directory(
+        &mut self,
+        ino: Ino,
+        src: &dyn ObjectSource,
+    ) -> Result<(), ObjectError> {
+        let mut missing = Vec::new();
+        let mut at = ino;
+        while !self.inodes.contains_key(&at) {
+            let place = self.place(at, src)?.and_then(|place| place.names.into_iter().next());
+            let (parent, name) = place.ok_or_else(|| self.bad_places("a directory is nowhere"))?;
+            missing.push((parent, name, at));
+            if missing.len() > TREE_DEPTH_MAX {
+                return Err(self.bad_places("directories lie in a circle"));
+            }
+            at = parent;
+        }
+        while let Some((parent, name, ino)) = missing.pop() {
+            let found = self.lookup(parent, &name, src)?.filter(|found| found.ino == ino);
+            let found = found.ok_or_else(|| self.bad_places("a directory is not in its place"))?;
+            self.load(parent, &name, &found, src)?;
+        }
+        Ok(())
+    }
+
+    /// Where an inode is, as the last commit recorded it.
+    pub(super) fn place(
+        &self,
+        ino: Ino,
+        src: &dyn ObjectSource,
+    ) -> Result<Option<Place>, ObjectError> {
+        let item = self.places.find(&ino.0.to_be_bytes(), src)?;
+        let place = item.map(|item| Place::decode(item.value)).transpose();
+        place.map_err(|e| self.bad_places(e.what))
+    }
+
+    fn bad_places(&self, what: &str) -> ObjectError {
+        let id = self.places.id().flatten().map(|id| *id.object());
+        let id = id.unwrap_or(crate::model::ObjectId::from_bytes([0; 32]));
+        ObjectError::Damaged { id, detail: format!("table of places: {what}") }
+    }
+
+    /// Finds an entry of a directory that is in the table.
+    pub fn lookup(
+        &self,
+        parent: Ino,
+        name: &Name,
+        src: &dyn ObjectSource,
+    ) -> Result<Option<Found>, ObjectError> {
+        match self.find(parent).and_then(|inode| inode.directory()) {
+            Some(tree) => lookup_in(tree, name, src),
+            None => Ok(None),
+        }
+    }
+
+    /// Forgets an inode that is as its entry tells; returns whether it did. The kernel must not
+    /// know it any more. Directories stay, since others may be inside.
+    pub fn evict(&mut self, ino: Ino) -> bool {
+        let clean = |inode: &Arc<Inode>| inode.epoch == 0 && !inode.is_directory();
+        let evicted = self.find(ino).is_some_and(clean);
+        if evicted {
+            self.inodes.remove(&ino);
+        }
+        evicted
+    }
+}
+
+/// Finds an entry of a directory.
+pub fn lookup_in(
+    tree: &Tree<Directory>,
+    name: &Name,
+    src: &dyn ObjectSource,
+) -> Result<Option<Found>, ObjectError> {
+    let item = tree.find(name.as_bytes(), src)?;
+    Ok(item.map(|item| Found {
+        ino: Ino(item.side.ino),
+        value: item.value.into(),
+        side: item.side.clone(),
+    }))
+}
+
+/// The inode that an entry tells of, with this name as its only one.
+pub fn inode_of(
+    found: &Found,
+    name: (Ino, Name),
+    src: &dyn ObjectSource,
+) -> Result<Inode, ObjectError> {
+    let side = found.side.side.as_deref().copied();
+    let entry = decode_entry(&found.value).map_err(|e| {
+        let detail = format!("entry {:?}: {e}", name.1);
+        ObjectError::Damaged { id: crate::model::ObjectId::from_bytes([0; 32]), detail }
+    })?;
+    let names = Names::from_iter([name]);
+    let directory = |node| Tree::stored(node, side);
+    Inode::from_entry(entry, found.ino, found.side.ctime, names, directory, src)
+}
+
+/// Gives an inode what a committed entry tells, but for what is in a directory.
+pub(super) fn revert(
+    inode: &mut Inode,
+    entry: &Entry,
+    src: &dyn ObjectSource,
+) -> Result<(), ObjectError> {
+    inode.xattrs = load_xattrs(entry.xattrs.clone(), src)?;
+    inode.meta = entry.meta;
+    match &entry.body {
+        EntryBody::File { size, content } => inode.body = Body::File(File::stored(*size, *content)),
+        EntryBody::Symlink(target) => inode.body = Body::Symlink(target.clone().into()),
+        EntryBody::Directory(_) | EntryBody::Special => {}
+    }
+    Ok(())
+}
