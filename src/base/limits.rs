@@ -42,3 +42,25 @@ pub const TREE_HEIGHT_MAX: usize = 16;
 pub const NODE_BYTES_MAX: usize = 1024 * 1024;
 /// Largest object of any kind.
 pub const OBJECT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A pack is sealed, and a new one begun, when it has grown to this size.
+pub const PACK_BYTES_TARGET: u64 = 64 * 1024 * 1024;
+/// Largest pack file that is read: its index has 32-bit offsets.
+pub const PACK_BYTES_MAX: u64 = u32::MAX as u64;
+/// New objects gather in memory up to this size, then go to the open pack in one write.
+pub const PACK_BUFFER_BYTES: usize = 1024 * 1024;
+/// Most pack files that are kept open for reading.
+pub const PACK_FILES_OPEN_MAX: usize = 256;
+/// Objects below this size are stored as they are: what compression would save on them is less
+/// than their record's header.
+pub const COMPRESS_BYTES_MIN: usize = 512;
+/// Decompressed objects that are kept in memory, unless told otherwise.
+pub const OBJECT_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Longest name of a ref, slashes included.
+pub const REF_NAME_BYTES_MAX: usize = 1024;
+/// Most parts of a ref's name.
+pub const REF_NAME_PARTS_MAX: usize = 16;
+/// The process id in a lock file, with some room.
+pub const LOCK_BYTES_MAX: usize = 64;
+/// Longest `format` file that is looked at.
+pub const FORMAT_FILE_BYTES_MAX: usize = 256;
