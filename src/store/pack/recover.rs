@@ -1,0 +1,187 @@
+//! Opening the packs of a directory: the sealed ones by their trailers, the others by a scan of
+//! their records.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::file::{Pack, number_of};
+use super::index::PackSlot;
+use super::scan::{Scan, scan};
+use super::set::PackSet;
+use super::writer::Unsealed;
+use crate::base::limits;
+use crate::format::pack::{
+    FANOUT_BYTES, HEADER_BYTES, PackError, TRAILER_BYTES, Trailer, check_header,
+};
+use crate::store::{StoreError, files};
+
+/// The numbers of all packs in the directory, rising.
+fn numbers(set: &PackSet) -> Result<Vec<u64>, StoreError> {
+    let names = files::names_in(&set.dir)?;
+    let mut numbers: Vec<_> = names.iter().filter_map(|name| number_of(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Opens all packs for their only writer. Gives back the unsealed ones, and the number that the
+/// next pack gets.
+pub(super) fn open_for_writing(set: &PackSet) -> Result<(Vec<Unsealed>, u64), StoreError> {
+    let mut unsealed = Vec::new();
+    let mut next_number = 1;
+    for number in numbers(set)? {
+        next_number = number.saturating_add(1);
+        let (pack, found) = open_pack(set, number)?;
+        let slot = set.add(Arc::clone(&pack));
+        let Some(found) = found else { continue };
+        let (end, any) = (found.end, !found.entries.is_empty());
+        set.list(slot, &pack, found);
+        let path = pack.path();
+        if any {
+            unsealed.push(Unsealed { pack, slot, end });
+        } else if path.metadata().is_ok_and(|meta| meta.len() <= HEADER_BYTES as u64) {
+            std::fs::remove_file(path).map_err(|error| StoreError::io("removing", path, error))?;
+        } else {
+            log::warn!("{} holds no whole object and is left as it is", path.display());
+        }
+    }
+    Ok((unsealed, next_number))
+}
+
+/// Opens one pack; if it is not sealed, with what a scan of it found.
+fn open_pack(set: &PackSet, number: u64) -> Result<(Arc<Pack>, Option<Scan>), StoreError> {
+    let pack = Arc::new(Pack::new(&set.dir, number));
+    let failed = |error| StoreError::io("reading", pack.path(), error);
+    let file_bytes = pack.reader(&set.files).and_then(|f| f.metadata()).map_err(failed)?.len();
+    if file_bytes > limits::PACK_BYTES_MAX {
+        let detail = "the file is longer than a pack can be";
+        return Err(StoreError::corrupt(pack.path(), limits::PACK_BYTES_MAX, detail));
+    }
+    let mut header = [0; HEADER_BYTES];
+    if file_bytes >= HEADER_BYTES as u64 {
+        pack.read_at(&set.files, &mut header, 0).map_err(failed)?;
+        match check_header(&header) {
+            Ok(()) => {}
+            Err(PackError::Version(version)) => return Err(unknown_version(&pack, version)),
+            // The objects have checksums of their own.
+            Err(error) => log::error!("{} at offset 0: {error}", pack.path().display()),
+        }
+    }
+    if let Some(trailer) = read_trailer(set, &pack, file_bytes)? {
+        pack.set_sealed(trailer, None);
+        return Ok((pack, None));
+    }
+    let found = scan_pack(set, &pack, 0, file_bytes)?;
+    Ok((pack, Some(found)))
+}
+
+fn read_trailer(
+    set: &PackSet,
+    pack: &Arc<Pack>,
+    file_bytes: u64,
+) -> Result<Option<Trailer>, StoreError> {
+    if file_bytes < (HEADER_BYTES + FANOUT_BYTES + TRAILER_BYTES) as u64 {
+        return Ok(None);
+    }
+    let mut bytes = [0; TRAILER_BYTES];
+    pack.read_at(&set.files, &mut bytes, file_bytes - TRAILER_BYTES as u64)
+        .map_err(|error| StoreError::io("reading", pack.path(), error))?;
+    match Trailer::decode(&bytes, file_bytes) {
+        Ok(trailer) => Ok(Some(trailer)),
+        Err(PackError::Version(version)) => Err(unknown_version(pack, version)),
+        Err(_) => Ok(None),
+    }
+}
+
+fn scan_pack(set: &PackSet, pack: &Arc<Pack>, from: u64, to: u64) -> Result<Scan, StoreError> {
+    let found = pack
+        .reader(&set.files)
+        .and_then(|file| scan(&file, from, to))
+        .map_err(|error| StoreError::io("reading", pack.path(), error))?;
+    if let Some(gap) = found.gap {
+        log::error!("{} is damaged at offset {gap}", pack.path().display());
+    }
+    Ok(found)
+}
+
+fn unknown_version(pack: &Pack, version: u32) -> StoreError {
+    let found = format!("vst pack {version}");
+    StoreError::UnknownFormat { path: pack.path().to_owned(), found }
+}
+
+/// The packs of a store that another process may be writing to.
+pub(super) struct Follower {
+    /// By number, the packs that are known.
+    known: Mutex<BTreeMap<u64, Known>>,
+}
+
+enum Known {
+    /// Nothing more will come to it.
+    Complete,
+    /// Records may be appended after this offset.
+    Growing { pack: Arc<Pack>, slot: PackSlot, scanned: u64 },
+}
+
+impl Follower {
+    /// Opens all packs for reading.
+    pub(super) fn start(set: &PackSet) -> Result<Self, StoreError> {
+        let follower = Self { known: Mutex::default() };
+        follower.refresh(set)?;
+        Ok(follower)
+    }
+
+    /// Looks for what has been written since the last time.
+    pub(super) fn refresh(&self, set: &PackSet) -> Result<(), StoreError> {
+        let mut known = self.known.lock();
+        let mut sealed_packs = false;
+        for number in numbers(set)? {
+            match known.get_mut(&number) {
+                None => {
+                    let (pack, found) = open_pack(set, number)?;
+                    let slot = set.add(Arc::clone(&pack));
+                    sealed_packs |= found.is_none();
+                    let now = match found {
+                        None => Known::Complete,
+                        Some(found) => Known::growing(set, pack, slot, found),
+                    };
+                    known.insert(number, now);
+                }
+                Some(Known::Complete) => {}
+                Some(growing) => growing.follow(set)?,
+            }
+        }
+        if sealed_packs {
+            set.index.unload();
+        }
+        Ok(())
+    }
+}
+
+impl Known {
+    fn growing(set: &PackSet, pack: Arc<Pack>, slot: PackSlot, found: Scan) -> Self {
+        // What does not check may be about to be written.
+        let scanned = found.gap.unwrap_or(found.end);
+        set.list(slot, &pack, found);
+        Self::Growing { pack, slot, scanned }
+    }
+
+    fn follow(&mut self, set: &PackSet) -> Result<(), StoreError> {
+        let Self::Growing { pack, slot, scanned } = self else { return Ok(()) };
+        let file_bytes = pack
+            .reader(&set.files)
+            .and_then(|file| file.metadata())
+            .map_err(|error| StoreError::io("reading", pack.path(), error))?
+            .len();
+        let trailer = read_trailer(set, pack, file_bytes)?;
+        let end = trailer.map_or(file_bytes, |trailer| trailer.footer_offset);
+        if end > *scanned {
+            let found = scan_pack(set, pack, *scanned, end)?;
+            *self = Self::growing(set, Arc::clone(pack), *slot, found);
+        }
+        if trailer.is_some() {
+            *self = Self::Complete;
+        }
+        Ok(())
+    }
+}
