@@ -2,14 +2,15 @@
 //! their records.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::file::{Pack, number_of};
 use super::index::PackSlot;
-use super::scan::{Scan, scan};
-use super::set::PackSet;
+use super::scan::Scan;
+use super::set::{PackSet, is_damage};
 use super::writer::Unsealed;
 use crate::base::limits;
 use crate::format::pack::{
@@ -36,9 +37,13 @@ pub(super) fn open_for_writing(set: &PackSet) -> Result<(Vec<Unsealed>, u64), St
         let slot = set.add(Arc::clone(&pack));
         let Some(found) = found else { continue };
         let (end, any) = (found.end, !found.entries.is_empty());
+        let readable = found.failure.is_none();
         set.list(slot, &pack, found);
         let path = pack.path();
-        if any {
+        if !readable {
+            // What follows may be worth more than the room that it takes.
+            log::warn!("{} is left as it is", path.display());
+        } else if any {
             unsealed.push(Unsealed { pack, slot, end });
         } else if path.metadata().is_ok_and(|meta| meta.len() <= HEADER_BYTES as u64) {
             std::fs::remove_file(path).map_err(|error| StoreError::io("removing", path, error))?;
@@ -58,21 +63,24 @@ fn open_pack(set: &PackSet, number: u64) -> Result<(Arc<Pack>, Option<Scan>), St
         let detail = "the file is longer than a pack can be";
         return Err(StoreError::corrupt(pack.path(), limits::PACK_BYTES_MAX, detail));
     }
-    let mut header = [0; HEADER_BYTES];
     if file_bytes >= HEADER_BYTES as u64 {
-        pack.read_at(&set.files, &mut header, 0).map_err(failed)?;
-        match check_header(&header) {
-            Ok(()) => {}
-            Err(PackError::Version(version)) => return Err(unknown_version(&pack, version)),
+        let mut header = [0; HEADER_BYTES];
+        let read = pack.read_at(&set.files, &mut header, 0);
+        match (read, check_header(&header)) {
+            (Ok(()), Ok(())) => {}
+            (Ok(()), Err(PackError::Version(version))) => {
+                return Err(unknown_version(&pack, version));
+            }
             // The objects have checksums of their own.
-            Err(error) => log::error!("{} at offset 0: {error}", pack.path().display()),
+            (Ok(()), Err(error)) => log::error!("{} at offset 0: {error}", pack.path().display()),
+            (Err(error), _) => log::error!("{} at offset 0: {error}", pack.path().display()),
         }
     }
     if let Some(trailer) = read_trailer(set, &pack, file_bytes)? {
         pack.set_sealed(trailer, None);
         return Ok((pack, None));
     }
-    let found = scan_pack(set, &pack, 0, file_bytes)?;
+    let found = set.scan(&pack, 0, file_bytes)?;
     Ok((pack, Some(found)))
 }
 
@@ -85,24 +93,19 @@ fn read_trailer(
         return Ok(None);
     }
     let mut bytes = [0; TRAILER_BYTES];
-    pack.read_at(&set.files, &mut bytes, file_bytes - TRAILER_BYTES as u64)
-        .map_err(|error| StoreError::io("reading", pack.path(), error))?;
+    let read = pack
+        .read_at(&set.files, &mut bytes, file_bytes - TRAILER_BYTES as u64)
+        .map_err(|error| StoreError::io("reading", pack.path(), error));
+    match read {
+        Ok(()) => {}
+        Err(error) if is_damage(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    }
     match Trailer::decode(&bytes, file_bytes) {
         Ok(trailer) => Ok(Some(trailer)),
         Err(PackError::Version(version)) => Err(unknown_version(pack, version)),
         Err(_) => Ok(None),
     }
-}
-
-fn scan_pack(set: &PackSet, pack: &Arc<Pack>, from: u64, to: u64) -> Result<Scan, StoreError> {
-    let found = pack
-        .reader(&set.files)
-        .and_then(|file| scan(&file, from, to))
-        .map_err(|error| StoreError::io("reading", pack.path(), error))?;
-    if let Some(gap) = found.gap {
-        log::error!("{} is damaged at offset {gap}", pack.path().display());
-    }
-    Ok(found)
 }
 
 fn unknown_version(pack: &Pack, version: u32) -> StoreError {
@@ -138,7 +141,15 @@ impl Follower {
         for number in numbers(set)? {
             match known.get_mut(&number) {
                 None => {
-                    let (pack, found) = open_pack(set, number)?;
+                    let (pack, found) = match open_pack(set, number) {
+                        // Listed a moment ago, and removed since.
+                        Err(StoreError::Io { source, .. })
+                            if source.kind() == io::ErrorKind::NotFound =>
+                        {
+                            continue;
+                        }
+                        opened => opened?,
+                    };
                     let slot = set.add(Arc::clone(&pack));
                     sealed_packs |= found.is_none();
                     let now = match found {
@@ -176,7 +187,7 @@ impl Known {
         let trailer = read_trailer(set, pack, file_bytes)?;
         let end = trailer.map_or(file_bytes, |trailer| trailer.footer_offset);
         if end > *scanned {
-            let found = scan_pack(set, pack, *scanned, end)?;
+            let found = set.scan(pack, *scanned, end)?;
             *self = Self::growing(set, Arc::clone(pack), *slot, found);
         }
         if trailer.is_some() {

@@ -27,19 +27,30 @@ pub(super) struct Scan {
     pub(super) end: u64,
     /// The first place before `end` that does not check.
     pub(super) gap: Option<u64>,
+    /// Why the scan ended early, if the disk did not give what it holds.
+    pub(super) failure: Option<io::Error>,
 }
 
 /// Scans the records of a file from `start`, where one begins, up to `limit` (of the file, or
 /// where its footer begins).
-pub(super) fn scan(file: &File, start: u64, limit: u64) -> io::Result<Scan> {
+pub(super) fn scan(file: &File, start: u64, limit: u64) -> Scan {
     let mut window = Window { file, limit, start: 0, bytes: Vec::new() };
     let start = start.max(HEADER_BYTES as u64);
-    let mut found = Scan { entries: Vec::new(), damaged: Vec::new(), end: start, gap: None };
+    let mut found =
+        Scan { entries: Vec::new(), damaged: Vec::new(), end: start, gap: None, failure: None };
     let mut at = start;
     let mut bad_since = None;
     // Damaged records that may yet turn out to be a torn tail.
     let mut doubtful = Vec::new();
-    while let Some((entry, whole)) = next_record(&mut window, &mut at, &mut bad_since)? {
+    loop {
+        let (entry, whole) = match next_record(&mut window, &mut at, &mut bad_since) {
+            Ok(Some(record)) => record,
+            Ok(None) => return found,
+            Err(error) => {
+                found.failure = Some(error);
+                return found;
+            }
+        };
         let next = at + entry.record_bytes() as u64;
         if whole {
             found.gap = found.gap.or(bad_since.take());
@@ -52,7 +63,6 @@ pub(super) fn scan(file: &File, start: u64, limit: u64) -> io::Result<Scan> {
         }
         at = next;
     }
-    Ok(found)
 }
 
 /// The record at `at`, or the next whole one if there is none there, in which case `at` moves.
@@ -149,7 +159,7 @@ mod tests {
     fn scan_bytes(bytes: &[u8]) -> Scan {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        scan(&file, 0, bytes.len() as u64).unwrap()
+        scan(&file, 0, bytes.len() as u64)
     }
 
     fn pack(objects: &[Vec<u8>]) -> (Vec<u8>, Vec<u64>) {

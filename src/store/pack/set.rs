@@ -201,13 +201,24 @@ impl PackSet {
         let Some(pack) = self.pack(slot) else { return Ok(()) };
         let Some(end) = pack.trailer().map(|trailer| trailer.footer_offset) else { return Ok(()) };
         log::error!("{error}; reading the records of that pack instead of its index");
-        let found = pack
-            .reader(&self.files)
-            .and_then(|file| scan(&file, 0, end))
-            .map_err(|error| StoreError::io("reading", pack.path(), error))?;
+        let found = self.scan(&pack, 0, end)?;
         self.list(slot, &pack, found);
         pack.set_footer_damaged();
         Ok(())
+    }
+
+    /// Scans the records of a pack, and logs what is wrong with them.
+    pub(super) fn scan(&self, pack: &Arc<Pack>, from: u64, to: u64) -> Result<Scan, StoreError> {
+        let file =
+            pack.reader(&self.files).map_err(|e| StoreError::io("opening", pack.path(), e))?;
+        let found = scan(&file, from, to);
+        if let Some(gap) = found.gap {
+            log::error!("{} is damaged at offset {gap}", pack.path().display());
+        }
+        if let Some(error) = &found.failure {
+            log::error!("{} after offset {}: {error}", pack.path().display(), found.end);
+        }
+        Ok(found)
     }
 
     /// Takes the objects that a scan of a pack found into the index.
@@ -244,8 +255,8 @@ impl PackSet {
     }
 }
 
-/// Tells whether a footer is lost, in contrast to an error that may pass.
-fn is_damage(error: &StoreError) -> bool {
+/// Tells whether a part of a pack is lost, in contrast to an error that may pass.
+pub(super) fn is_damage(error: &StoreError) -> bool {
     match error {
         StoreError::Corrupt { .. } => true,
         StoreError::Io { source, .. } => {

@@ -290,7 +290,7 @@ impl Writer {
             let entries = old.file.seal(&self.set.dir, old.records_end)?;
             self.set.index.sealed(old.slot, &entries);
             // From here on the footer lists them.
-            old.file.pack().listed().lock().clear();
+            drop(std::mem::take(&mut *old.file.pack().listed().lock()));
             retired.remove(0);
         }
         Ok(())
