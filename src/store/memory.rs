@@ -8,10 +8,12 @@ use parking_lot::RwLock;
 use super::{ObjectInfo, ObjectStats, ObjectStore};
 use crate::model::{IdPrefix, ObjectError, ObjectId, ObjectKind, ObjectSink, ObjectSource};
 
+type Objects = BTreeMap<ObjectId, (ObjectKind, Arc<[u8]>)>;
+
 /// An object store that forgets everything when it is dropped.
 #[derive(Default)]
 pub struct MemoryStore {
-    objects: RwLock<BTreeMap<ObjectId, (ObjectKind, Arc<[u8]>)>>,
+    objects: RwLock<Objects>,
     base: Option<Arc<dyn ObjectSource>>,
 }
 
