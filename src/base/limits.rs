@@ -57,3 +57,24 @@ pub const EXTENT_WASTE_MAX: usize = 4;
 /// Deepest directory that is followed upward from its number alone, so that a damaged table of
 /// places cannot lead in a circle.
 pub const TREE_DEPTH_MAX: usize = 1 << 20;
+/// A pack is sealed, and a new one begun, when it has grown to this size.
+pub const PACK_BYTES_TARGET: u64 = 64 * 1024 * 1024;
+/// Largest pack file that is read: its index has 32-bit offsets.
+pub const PACK_BYTES_MAX: u64 = u32::MAX as u64;
+/// New objects gather in memory up to this size, then go to the open pack in one write.
+pub const PACK_BUFFER_BYTES: usize = 1024 * 1024;
+/// Most pack files that are kept open for reading.
+pub const PACK_FILES_OPEN_MAX: usize = 256;
+/// Objects below this size are stored as they are: compressing one of 1 KiB costs 8 µs, most of
+/// it however short it is, and keeping it 1 µs.
+pub const COMPRESS_BYTES_MIN: usize = 2 * 1024;
+/// Decompressed objects that are kept in memory, unless told otherwise.
+pub const OBJECT_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Longest name of a ref, slashes included.
+pub const REF_NAME_BYTES_MAX: usize = 1024;
+/// Most parts of a ref's name.
+pub const REF_NAME_PARTS_MAX: usize = 16;
+/// The process id in a lock file, with some room.
+pub const LOCK_BYTES_MAX: usize = 64;
+/// Longest `format` file that is looked at.
+pub const FORMAT_FILE_BYTES_MAX: usize = 256;

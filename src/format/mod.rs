@@ -3,7 +3,10 @@
 pub mod bytes;
 pub mod chunks;
 pub mod commit;
+pub mod commit_log;
 pub mod entry;
 pub mod node;
+pub mod pack;
+pub mod ref_file;
 pub mod root;
 pub mod worktree;

@@ -1,0 +1,264 @@
+//! The list of every snapshot, in the file `commits`: what a listing of them reads instead of the
+//! commits. Its bytes are specified in `format::commit_log`.
+//!
+//! The whole list is in memory, 48 bytes a snapshot. A commit is listed once.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{Durability, StoreError, files};
+use crate::format::commit_log::{
+    CommitLogError, CommitRecord, HEADER_BYTES, RECORD_BYTES, check_header, decode_record,
+    encode_header, encode_record,
+};
+use crate::model::{CommitId, IdPrefix};
+
+/// The snapshots of a store, oldest first.
+#[derive(Debug)]
+pub struct CommitLog {
+    path: PathBuf,
+    /// None if it is open for reading only.
+    file: Option<File>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Shared with readers; copied only if one of them still holds it when a commit is added.
+    records: Arc<Vec<CommitRecord>>,
+    /// Where each commit is in `records`; made when it is first needed.
+    positions: Option<BTreeMap<CommitId, usize>>,
+    /// Where the next record goes.
+    end: u64,
+    /// An append failed, and may have left bytes beyond `end`.
+    torn: bool,
+}
+
+impl State {
+    fn positions(&mut self) -> &mut BTreeMap<CommitId, usize> {
+        let records = &self.records;
+        self.positions
+            .get_or_insert_with(|| records.iter().enumerate().map(|(at, r)| (r.id, at)).collect())
+    }
+}
+
+impl CommitLog {
+    /// Makes an empty list, durably but for its name, unless there is a whole one.
+    pub(super) fn create(path: &Path) -> Result<(), StoreError> {
+        if path.metadata().is_ok_and(|meta| meta.len() >= HEADER_BYTES as u64) {
+            return Ok(());
+        }
+        files::replace(path, &encode_header(), Durability::Strict)
+    }
+
+    /// Reads the list. For writing, what a dead writer left behind the last record is cut off.
+    pub(super) fn open(path: PathBuf, read_only: bool) -> Result<Self, StoreError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(!read_only)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| StoreError::io("opening", &path, error))?;
+        let (records, end) = read_all(&file, &path)?;
+        if !read_only {
+            file.set_len(end).map_err(|error| StoreError::io("cutting", &path, error))?;
+        }
+        let state = State { records: Arc::new(records), positions: None, end, torn: false };
+        let file = (!read_only).then_some(file);
+        Ok(Self { path, file, state: Mutex::new(state) })
+    }
+
+    /// All snapshots, oldest first.
+    pub fn records(&self) -> Arc<Vec<CommitRecord>> {
+        Arc::clone(&self.state.lock().records)
+    }
+
+    /// Lists a commit, unless it is listed already. On return it survives the end of the process;
+    /// with [`Durability::Strict`] it is durable. After a failure the list is as it was.
+    pub fn append(&self, record: CommitRecord, durability: Durability) -> Result<(), StoreError> {
+        let Some(file) = &self.file else {
+            return Err(StoreError::ReadOnly { path: self.path.clone() });
+        };
+        let failed = |error| StoreError::io("writing", &self.path, error);
+        let mut state = self.state.lock();
+        let at = state.records.len();
+        if !state.positions().contains_key(&record.id) {
+            if state.torn {
+                file.set_len(state.end).map_err(failed)?;
+                state.torn = false;
+            }
+            let written = file.write_all_at(&encode_record(&record), state.end);
+            state.torn = written.is_err();
+            written.map_err(failed)?;
+            state.end += RECORD_BYTES as u64;
+            state.positions().insert(record.id, at);
+            Arc::make_mut(&mut state.records).push(record);
+        }
+        drop(state);
+        match durability {
+            Durability::Fast => Ok(()),
+            Durability::Strict => self.sync(),
+        }
+    }
+
+    /// Makes everything that was appended durable.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        file.sync_data().map_err(|error| StoreError::io("syncing", &self.path, error))
+    }
+
+    /// Reads again what another process may have appended. Does nothing for the store's owner.
+    pub fn refresh(&self) -> Result<(), StoreError> {
+        if self.file.is_some() {
+            return Ok(());
+        }
+        let fresh = Self::open(self.path.clone(), true)?;
+        *self.state.lock() = fresh.state.into_inner();
+        Ok(())
+    }
+
+    /// The entry of a commit.
+    pub fn find(&self, id: &CommitId) -> Option<CommitRecord> {
+        let mut state = self.state.lock();
+        let at = *state.positions().get(id)?;
+        state.records.get(at).copied()
+    }
+
+    /// The commits whose id begins with this prefix, lowest first, `max` of them at most.
+    pub fn find_prefix(&self, prefix: &IdPrefix, max: usize) -> Vec<CommitRecord> {
+        let mut state = self.state.lock();
+        let lowest = CommitId::new(prefix.lowest());
+        let positions: Vec<_> = state
+            .positions()
+            .range(lowest..)
+            .take_while(|(id, _)| prefix.matches(id.object()))
+            .take(max)
+            .map(|(_, at)| *at)
+            .collect();
+        positions.iter().filter_map(|at| state.records.get(*at).copied()).collect()
+    }
+}
+
+/// The records of a list and the end of the last one. Damaged ones between whole ones are left
+/// out, and the log says so.
+fn read_all(mut file: &File, path: &Path) -> Result<(Vec<CommitRecord>, u64), StoreError> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|error| StoreError::io("reading", path, error))?;
+    match check_header(&bytes) {
+        Ok(()) => {}
+        Err(CommitLogError::Version(found)) => {
+            let found = format!("list of commits {found}");
+            return Err(StoreError::UnknownFormat { path: path.to_owned(), found });
+        }
+        Err(error) => return Err(StoreError::corrupt(path, 0, error)),
+    }
+    let (rows, _) = bytes[HEADER_BYTES..].as_chunks::<RECORD_BYTES>();
+    let mut records = Vec::with_capacity(rows.len());
+    let mut rows_whole = 0;
+    for (at, row) in rows.iter().enumerate() {
+        if let Ok(record) = decode_record(row) {
+            records.push(record);
+            rows_whole = at + 1;
+        }
+    }
+    let damaged = rows_whole - records.len();
+    if damaged > 0 {
+        log::error!("{}: {damaged} damaged records are left out", path.display());
+    }
+    Ok((records, (HEADER_BYTES + rows_whole * RECORD_BYTES) as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CommitLog;
+    use crate::format::commit_log::{CommitRecord, HEADER_BYTES, RECORD_BYTES};
+    use crate::model::{CommitId, IdPrefix, ObjectId, Timestamp};
+    use crate::store::{Durability, StoreError};
+    use std::fs;
+
+    fn record(n: u8) -> CommitRecord {
+        let id = CommitId::new(ObjectId::from_bytes([n; 32]));
+        CommitRecord { id, time: Timestamp { secs: i64::from(n), nanos: 1 } }
+    }
+
+    fn log_of(dir: &tempfile::TempDir, count: u8) -> CommitLog {
+        let path = dir.path().join("commits");
+        CommitLog::create(&path).unwrap();
+        let log = CommitLog::open(path, false).unwrap();
+        for n in 0..count {
+            log.append(record(n), Durability::Fast).unwrap();
+        }
+        log
+    }
+
+    #[test]
+    fn commits_are_listed_once_and_found_by_prefix() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = log_of(&dir, 20);
+        let before = log.records();
+        log.append(record(3), Durability::Strict).unwrap();
+        log.append(record(20), Durability::Strict).unwrap();
+        assert_eq!((before.len(), log.records().len()), (20, 21));
+        let log = CommitLog::open(dir.path().join("commits"), false).unwrap();
+        assert_eq!(log.records().to_vec(), (0..21).map(record).collect::<Vec<_>>());
+        assert_eq!(log.find(&record(7).id), Some(record(7)));
+        assert_eq!(log.find(&record(99).id), None);
+        let prefix = |text: &str| text.parse::<IdPrefix>().unwrap();
+        assert_eq!(log.find_prefix(&prefix("1"), 9), (16..21).map(record).collect::<Vec<_>>());
+        assert_eq!(log.find_prefix(&prefix("1"), 2).len(), 2);
+        assert_eq!(log.find_prefix(&prefix("0b0b0b"), 9), [record(11)]);
+    }
+
+    #[test]
+    fn a_tail_torn_at_any_byte_is_ignored_and_cut_off() {
+        for kept in 0..RECORD_BYTES {
+            let dir = tempfile::tempdir().unwrap();
+            drop(log_of(&dir, 3));
+            let path = dir.path().join("commits");
+            let whole = (HEADER_BYTES + 2 * RECORD_BYTES) as u64;
+            let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+            file.set_len(whole + kept as u64).unwrap();
+            let reader = CommitLog::open(path.clone(), true).unwrap();
+            assert_eq!(reader.records().len(), 2);
+            let writer = CommitLog::open(path.clone(), false).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().len(), whole);
+            writer.append(record(9), Durability::Fast).unwrap();
+            reader.refresh().unwrap();
+            assert_eq!(reader.records().to_vec(), [record(0), record(1), record(9)]);
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_costs_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(log_of(&dir, 4));
+        let path = dir.path().join("commits");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[HEADER_BYTES + RECORD_BYTES + 5] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let log = CommitLog::open(path.clone(), false).unwrap();
+        assert_eq!(log.records().to_vec(), [record(0), record(2), record(3)]);
+        log.append(record(5), Durability::Fast).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), (bytes.len() + RECORD_BYTES) as u64);
+
+        bytes[3] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let error = CommitLog::open(path, false).unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { offset: 0, .. }), "{error}");
+    }
+
+    #[test]
+    fn nothing_is_appended_to_a_list_that_is_open_for_reading() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(log_of(&dir, 1));
+        let log = CommitLog::open(dir.path().join("commits"), true).unwrap();
+        let error = log.append(record(1), Durability::Fast).unwrap_err();
+        assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
+    }
+}

@@ -1,0 +1,170 @@
+//! The file of a pack that is being written: writes, syncs and the footer.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::file::Pack;
+use crate::base::limits;
+use crate::format::pack::{PackEntry, encode_footer};
+use crate::store::{StoreError, files};
+
+/// How often the disk was asked for what.
+#[derive(Debug, Default)]
+pub(super) struct WriteCounts {
+    pub(super) writes: AtomicU64,
+    pub(super) syncs: AtomicU64,
+}
+
+/// A pack's file, open for writing.
+pub(super) struct WriteFile {
+    pack: Arc<Pack>,
+    file: File,
+    counts: Arc<WriteCounts>,
+    state: Mutex<SyncState>,
+}
+
+#[derive(Default)]
+struct SyncState {
+    /// Everything before is durable.
+    synced: u64,
+    /// The last sync failed.
+    failed: bool,
+    /// The name in the directory is durable.
+    name_synced: bool,
+}
+
+impl WriteFile {
+    pub(super) fn new(pack: Arc<Pack>, file: File, counts: Arc<WriteCounts>) -> Self {
+        Self { pack, file, counts, state: Mutex::default() }
+    }
+
+    pub(super) fn pack(&self) -> &Pack {
+        &self.pack
+    }
+
+    /// Makes the file end here.
+    pub(super) fn cut(&self, end: u64) -> Result<(), StoreError> {
+        let cut =
+            || if self.file.metadata()?.len() == end { Ok(()) } else { self.file.set_len(end) };
+        cut().map_err(|error| StoreError::io("cutting", self.pack.path(), error))
+    }
+
+    /// Writes all of `bytes`; they survive the end of the process.
+    pub(super) fn write_at(&self, bytes: &[u8], at: u64) -> Result<(), StoreError> {
+        self.counts.writes.fetch_add(1, Ordering::Relaxed);
+        write_all_at(&self.file, bytes, at)
+            .map_err(|error| StoreError::io("writing", self.pack.path(), error))
+    }
+
+    /// Makes everything before `end`, and the file itself, durable.
+    pub(super) fn make_durable(&self, dir: &Path, end: u64) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        if end > state.synced {
+            let failed_before = std::mem::replace(&mut state.failed, true);
+            // The kernel reports a failed write-back once, then takes the pages for clean: what
+            // may not have come to the disk is written again, or the next sync would lie.
+            if failed_before {
+                self.write_again(state.synced, end)
+                    .map_err(|error| StoreError::io("rewriting", self.pack.path(), error))?;
+            }
+            self.sync_file()?;
+            state.failed = false;
+            state.synced = end;
+        }
+        if !state.name_synced {
+            self.counts.syncs.fetch_add(1, Ordering::Relaxed);
+            files::sync_dir(dir)?;
+            state.name_synced = true;
+        }
+        Ok(())
+    }
+
+    /// Writes the footer behind the records, and marks the pack as sealed when it is durable.
+    /// Gives back the entries in the order of the footer.
+    pub(super) fn seal(&self, dir: &Path, records_end: u64) -> Result<Vec<PackEntry>, StoreError> {
+        // A footer vouches for the records, so they come to the disk before it.
+        self.make_durable(dir, records_end)?;
+        let mut entries = self.pack.listed().lock().clone();
+        // Of an object that was damaged and put again the newer copy counts.
+        entries.sort_unstable_by_key(|entry| (entry.id, std::cmp::Reverse(entry.offset)));
+        entries.dedup_by_key(|entry| entry.id);
+        let footer = encode_footer(&entries, records_end);
+        self.cut(records_end)?;
+        self.write_at(&footer.bytes, records_end)?;
+        self.sync_file()?;
+        self.pack.set_sealed(footer.trailer, Some(footer.fanout));
+        Ok(entries)
+    }
+
+    fn sync_file(&self) -> Result<(), StoreError> {
+        self.counts.syncs.fetch_add(1, Ordering::Relaxed);
+        sync_data(&self.file).map_err(|error| StoreError::io("syncing", self.pack.path(), error))
+    }
+
+    fn write_again(&self, from: u64, to: u64) -> io::Result<()> {
+        let mut buffer = vec![0; limits::PACK_BUFFER_BYTES];
+        let mut at = from;
+        while at < to {
+            let len = (to - at).min(buffer.len() as u64) as usize;
+            self.file.read_exact_at(&mut buffer[..len], at)?;
+            write_all_at(&self.file, &buffer[..len], at)?;
+            at += len as u64;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(not(test))]
+fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    file.write_all_at(bytes, at)
+}
+
+#[cfg(not(test))]
+fn sync_data(file: &File) -> io::Result<()> {
+    file.sync_data()
+}
+
+#[cfg(test)]
+use faults::{sync_data, write_all_at};
+
+/// A disk that fails when it is told to, for the calling thread.
+#[cfg(test)]
+pub(super) mod faults {
+    use std::cell::Cell;
+    use std::fs::File;
+    use std::io;
+    use std::os::unix::fs::FileExt;
+
+    thread_local! {
+        static ROOM_BYTES: Cell<Option<u64>> = const { Cell::new(None) };
+        static SYNC_FAILS: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// The disk takes so many more bytes, then it is full; `None` is as many as it can.
+    pub(in crate::store) fn set_room_bytes(room: Option<u64>) {
+        ROOM_BYTES.set(room);
+    }
+
+    /// Syncs fail.
+    pub(in crate::store) fn set_sync_fails(fails: bool) {
+        SYNC_FAILS.set(fails);
+    }
+
+    pub(super) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        let Some(room) = ROOM_BYTES.get() else { return file.write_all_at(bytes, at) };
+        let fits = bytes.len().min(room as usize);
+        ROOM_BYTES.set(Some(room - fits as u64));
+        file.write_all_at(&bytes[..fits], at)?;
+        if fits == bytes.len() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    }
+
+    pub(super) fn sync_data(file: &File) -> io::Result<()> {
+        if SYNC_FAILS.get() { Err(io::Error::other("a failing disk")) } else { file.sync_data() }
+    }
+}
