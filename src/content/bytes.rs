@@ -56,7 +56,7 @@ pub trait Bytes {
     /// Why reading fails. Cutting stops at the first error and hands it on.
     type Error;
 
-    /// The size of the file.
+    /// The size of the file: at most `FILE_BYTES_MAX`, and the same during a cut.
     fn size(&self) -> u64;
 
     /// Fills `buf` with the bytes from `offset` on. The range lies within the file.
@@ -75,7 +75,7 @@ pub trait Pieces {
     /// Why looking one up fails.
     type Error;
 
-    /// The size of the file then.
+    /// The size of the file then: at most `FILE_BYTES_MAX`.
     fn size(&self) -> u64;
 
     /// The piece that covers `offset`, which is below the size. A run of zeros is told whole.

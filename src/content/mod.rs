@@ -1,9 +1,9 @@
 //! Layer 2: the content of a regular file as bytes: where its chunks end, and which ranges were
 //! written since they were cut. No I/O and no hashes.
 //!
-//! The chunks of a file are a pure function of its bytes. [`cut`] makes them from scratch, and
-//! [`recut`] makes the same ones by looking at the neighbourhood of what changed. [`Extents`] is
-//! what changed: the ranges written since the last cut, which [`Layered`] lays over the old
+//! The chunks of a file are a pure function of its bytes. [`cut()`] makes them from scratch, and
+//! [`recut()`] makes the same ones by looking at the neighbourhood of what changed. [`Extents`]
+//! is what changed: the ranges written since the last cut, which [`Layered`] lays over the old
 //! content so that it can be read and cut.
 
 mod bytes;

@@ -5,8 +5,11 @@
 //! byte can have moved, and only until an offset beyond the change is a boundary of both the old
 //! and the new pieces. A boundary inside a run of zeros, at any multiple of `CHUNK_BYTES_MAX`
 //! from its start, is one as good as any: a change in a hole of terabytes costs no more than
-//! one elsewhere. Where new zeros touch old ones the replaced range takes in the whole old run,
-//! so that the runs are merged as they would be from scratch.
+//! one elsewhere. While the chunks are the old ones, the old ends also tell how little has to be
+//! read: a short write in the middle of a chunk mostly costs reading that chunk.
+//!
+//! Where new zeros touch old ones the replaced range takes in the whole old run, so that the
+//! runs are merged as they would be from scratch.
 
 use std::marker::PhantomData;
 use std::ops::Range;

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::ops::Range;
+use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -275,9 +276,9 @@ fn rewriting_a_place_holds_its_bytes_once() {
 #[test]
 fn what_is_overwritten_is_let_go() {
     let mut extents = Extents::new();
-    let whole: std::sync::Arc<[u8]> = noise(3, 1 << 20).into();
+    let whole: Arc<[u8]> = noise(3, 1 << 20).into();
     extents.write(0, whole.clone());
-    let watched = std::sync::Arc::downgrade(&whole);
+    let watched = Arc::downgrade(&whole);
     drop(whole);
     extents.zero(100..900_000);
     check_shape(&extents);

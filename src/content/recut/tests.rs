@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::iter;
 use std::ops::Range;
 
 use fastcdc::v2020::FastCDC;
@@ -34,6 +35,11 @@ impl Pieces for Kept {
         assert!(piece.end() > offset);
         Ok(*piece)
     }
+}
+
+/// One dirty range.
+fn only(range: Range<u64>) -> Option<Vec<Range<u64>>> {
+    Some(iter::once(range).collect())
 }
 
 /// What one cut did.
@@ -336,8 +342,7 @@ fn punching_out_a_file_leaves_one_run() {
     let size = 100 * MAX;
     let mut kept = Kept::of(&Islands::new(size, vec![(3 * MAX + 5, noise(11, 1 << 20))]));
     assert!(kept.pieces.len() > 10);
-    let done =
-        kept.follow(&Islands::new(size, Vec::new()), Some(vec![3 * MAX..3 * MAX + (2 << 20)]));
+    let done = kept.follow(&Islands::new(size, Vec::new()), only(3 * MAX..3 * MAX + (2 << 20)));
     assert_eq!(done.told, [Piece::Zeros { start: 0, len: size }]);
     assert_eq!(kept.pieces.len(), 1);
 }
@@ -380,13 +385,43 @@ fn data_inside_zeros_comes_and_goes_by_the_step() {
             data.read_bytes.set(0);
             recut(&now, &data, Some(at..at + 1), |_| Ok(())).unwrap();
             assert!(data.read_bytes.get() <= 2 * MAX, "{} at {at}", data.read_bytes.get());
-            now.follow(&data, Some(vec![at..at + 1]));
+            now.follow(&data, only(at..at + 1));
             assert_eq!(now, Kept::of(&data));
             empty.read_bytes.set(0);
             recut(&now, &empty, Some(at..at + 1), |_| Ok(())).unwrap();
             assert!(empty.read_bytes.get() <= 2 * MAX, "{} at {at}", empty.read_bytes.get());
-            now.follow(&empty, Some(vec![at..at + 1]));
+            now.follow(&empty, only(at..at + 1));
             assert_eq!(now, kept, "{at}");
         }
     }
+}
+
+#[test]
+fn an_error_ends_the_cut() {
+    struct Broken;
+
+    impl Bytes for Broken {
+        type Error = &'static str;
+
+        fn size(&self) -> u64 {
+            10 * MAX
+        }
+
+        fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), &'static str> {
+            buf.fill(1);
+            if offset < 5 * MAX { Ok(()) } else { Err("broken") }
+        }
+
+        fn hole_end(&self, _: u64) -> Result<Option<u64>, &'static str> {
+            Ok(None)
+        }
+    }
+
+    let mut told = Vec::new();
+    let result = cut(&Broken, |edit| {
+        told.push(matches!(edit, Edit::Chunk { .. }));
+        Ok(())
+    });
+    assert_eq!((result, told), (Err("broken"), vec![true; 5]));
+    assert_eq!(cut(&Broken, |_| Err("full")), Err("full"));
 }
