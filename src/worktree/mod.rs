@@ -14,4 +14,4 @@ pub use apply::OpError;
 pub use commit::{CommitCounts, Committed, Snapshot};
 pub use file::File;
 pub use inode::{Body, Inode, Names, load_xattrs};
-pub use state::{Found, Worktree, inode_of, lookup_in};
+pub use state::{Found, InoHasher, Worktree, inode_of, lookup_in};
