@@ -15,8 +15,9 @@ pub const XATTRS_BYTES_MAX: usize = 1024 * 1024;
 /// Extended attributes up to this size, encoded, lie in the entry itself; larger ones in an
 /// object of their own.
 pub const XATTRS_INLINE_BYTES_MAX: usize = 256;
-/// Most names that one file can have (ext4 allows 65 000).
-pub const LINKS_MAX: usize = 65_000;
+/// Most names that one file can have. They are listed in one value of a tree, which bounds them
+/// together with their length: 8000 names of 255 bytes take 2.4 MB.
+pub const LINKS_MAX: usize = 8_000;
 /// Longest message of a commit.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Longest author of a commit.
@@ -37,11 +38,22 @@ pub const NODE_ITEMS_MAX: usize = 64;
 pub const NODE_FANOUT_LOG2: u32 = 4;
 /// Highest tree: 16^16 items, beyond what 64 bits of hash can build.
 pub const TREE_HEIGHT_MAX: usize = 16;
-/// Largest encoded node. A full leaf of the longest names with symlink targets and inline
-/// attributes stays far below it.
-pub const NODE_BYTES_MAX: usize = 1024 * 1024;
+/// A leaf that has grown to this size ends whatever its last key is. Entries of directories stay
+/// far below it, so that the nodes of a directory depend on its names alone.
+pub const LEAF_BYTES_CLOSE: usize = 1024 * 1024;
+/// Largest encoded node.
+pub const NODE_BYTES_MAX: usize = OBJECT_BYTES_MAX;
 /// Largest object of any kind.
 pub const OBJECT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Most bytes of new content that cutting a file holds at a time.
+pub const CUT_WINDOW_BYTES_MAX: usize = 4 * CHUNK_BYTES_MAX;
+/// A write of at least this size becomes a dirty extent as it is; shorter ones are gathered.
+pub const EXTENT_BYTES_GATHER_MAX: usize = 32 * 1024;
+/// Largest dirty extent that is gathered from writes.
+pub const EXTENT_BYTES_GATHERED_MAX: usize = 128 * 1024;
+/// A dirty extent keeps a buffer of at most this many times its own bytes alive.
+pub const EXTENT_WASTE_MAX: usize = 4;
 
 /// A pack is sealed, and a new one begun, when it has grown to this size.
 pub const PACK_BYTES_TARGET: u64 = 64 * 1024 * 1024;

@@ -1,5 +1,12 @@
 //! Layer 2: bytes <-> model. Each file is the specification of what it encodes.
 
+pub mod bytes;
+pub mod chunks;
+pub mod commit;
 pub mod commit_log;
+pub mod entry;
+pub mod node;
 pub mod pack;
 pub mod ref_file;
+pub mod root;
+pub mod worktree;

@@ -3,23 +3,14 @@
 use std::borrow::Borrow;
 use std::ffi::OsStr;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 
+use crate::base::SmallBytes;
 use crate::base::limits::NAME_BYTES_MAX;
 
-const INLINE_BYTES_MAX: usize = 22;
-
-/// The name of a directory entry. Short ones, which are nearly all, lie inline, so that a
-/// million of them cost no allocation.
-#[derive(Clone)]
-pub struct Name(Repr);
-
-#[derive(Clone)]
-enum Repr {
-    Inline(u8, [u8; INLINE_BYTES_MAX]),
-    Heap(Box<[u8]>),
-}
+/// The name of a directory entry.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(SmallBytes);
 
 /// Why bytes are no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,54 +32,17 @@ impl Name {
         if matches!(bytes, b"" | b"." | b"..") || bytes.iter().any(|b| matches!(b, b'/' | 0)) {
             return Err(NameError::Invalid);
         }
-        let mut inline = [0; INLINE_BYTES_MAX];
-        Ok(Self(match inline.get_mut(..bytes.len()) {
-            Some(place) => {
-                place.copy_from_slice(bytes);
-                // At most 22.
-                Repr::Inline(bytes.len() as u8, inline)
-            }
-            None => Repr::Heap(bytes.into()),
-        }))
+        Ok(Self(SmallBytes::new(bytes)))
     }
 
     /// The bytes of the name.
     pub fn as_bytes(&self) -> &[u8] {
-        match &self.0 {
-            Repr::Inline(len, bytes) => &bytes[..usize::from(*len)],
-            Repr::Heap(bytes) => bytes,
-        }
+        self.0.as_bytes()
     }
 
     /// The name as the operating system's interfaces take it.
     pub fn as_os_str(&self) -> &OsStr {
         OsStr::from_bytes(self.as_bytes())
-    }
-}
-
-impl PartialEq for Name {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Eq for Name {}
-
-impl PartialOrd for Name {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Name {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.as_bytes().cmp(other.as_bytes())
-    }
-}
-
-impl Hash for Name {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_bytes().hash(state);
     }
 }
 
@@ -118,10 +72,5 @@ mod tests {
             assert_eq!(Name::new(bad).unwrap_err(), NameError::Invalid);
         }
         assert_eq!(Name::new(&[b'x'; 256]).unwrap_err(), NameError::TooLong);
-    }
-
-    #[test]
-    fn a_name_is_24_bytes() {
-        assert_eq!(size_of::<Name>(), 24);
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 /// A set of extended attributes, shared between versions of an inode. Most inodes have none,
 /// and an empty set takes no memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Xattrs(Option<Arc<BTreeMap<Box<[u8]>, Box<[u8]>>>>);
+pub struct Xattrs(Option<Arc<XattrMap>>);
+
+type XattrMap = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
 impl Xattrs {
     /// Tells whether there are none.

@@ -1,0 +1,237 @@
+#!/usr/bin/env bash
+# Everything that a change must pass, in one command. See --help.
+set -euo pipefail
+
+readonly DENY_VERSION=0.20.2
+readonly FETCH_TIMEOUT_S=120
+
+usage() {
+    cat <<'EOF'
+Usage: scripts/test.sh [--no-mount] [--help]
+
+Checks formatting, lints, documentation and dependencies, and runs all tests. On Debian and its
+relatives it first installs what is missing, as root or through sudo; a Rust toolchain must be
+there. Stops at the first step that fails, names it, and exits with 1.
+
+  --no-mount  leave out the tests that mount, which need /dev/fuse
+  --help      print this
+EOF
+}
+
+# begin NAME: prints the heading of a step.
+begin() {
+    current=$1
+    printf '\n== %s\n' "$current"
+}
+
+die() {
+    printf 'scripts/test.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+on_exit() {
+    local status=$?
+    if ((status != 0)); then
+        printf '\nFAILED: %s\n' "$current" >&2
+        status=1
+    fi
+    # What a test has left mounted must not be deleted through its mount.
+    if [[ -n ${tmp:-} && -z $(mounts_left) ]]; then
+        rm -rf --one-file-system -- "$tmp"
+    fi
+    exit "$status"
+}
+
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    else
+        command -v sudo >/dev/null || die "needs root or sudo to run: $*"
+        sudo "$@"
+    fi
+}
+
+# Prints the packages that are missing, one a line.
+missing_packages() {
+    local need command package
+    local needs=(cc:gcc git:git)
+    if ((with_mount)); then
+        needs+=(fusermount3:fuse3 getfattr:attr getfacl:acl rsync:rsync sqlite3:sqlite3
+            tar:tar mkfs.ext4:e2fsprogs)
+    fi
+    for need in "${needs[@]}"; do
+        command=${need%%:*} package=${need#*:}
+        command -v "$command" >/dev/null || printf '%s\n' "$package"
+    done
+    # gcc only recommends the headers, without which it links nothing.
+    [[ -e /usr/include/stdio.h ]] || printf 'libc6-dev\n'
+    # What git and cargo trust when they fetch.
+    [[ -e /etc/ssl/certs/ca-certificates.crt ]] || printf 'ca-certificates\n'
+}
+
+install_packages() {
+    local missing
+    mapfile -t missing < <(missing_packages)
+    if ((${#missing[@]} == 0)); then
+        echo "nothing is missing"
+        return
+    fi
+    echo "installs ${missing[*]}"
+    command -v apt-get >/dev/null || die "no apt-get here: install ${missing[*]} and try again"
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq)
+    as_root "${apt[@]}" update
+    as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >"$tmp/apt.log" 2>&1 || {
+        cat "$tmp/apt.log"
+        die "apt-get cannot install ${missing[*]}"
+    }
+}
+
+# install_component COMMAND COMPONENT: a part of the Rust toolchain.
+install_component() {
+    cargo "$1" --version >/dev/null 2>&1 && return
+    command -v rustup >/dev/null || die "cargo $1 is missing, and there is no rustup to add it"
+    echo "installs $2"
+    rustup --quiet component add "$2"
+}
+
+install_deny() {
+    local found
+    found=$(cargo deny --version 2>/dev/null | awk '{print $2}') || found=
+    if [[ -n $found && $(printf '%s\n' "$DENY_VERSION" "$found" | sort -V | head -n 1) == "$DENY_VERSION" ]]; then
+        return
+    fi
+    echo "installs cargo-deny $DENY_VERSION from its source, which takes a minute or two"
+    # Unoptimised it checks this tree in a second, and an optimised build takes far longer.
+    CARGO_PROFILE_DEV_DEBUG=0 \
+        cargo install --quiet --locked --profile dev "cargo-deny@$DENY_VERSION"
+}
+
+check_fuse() {
+    [[ -e /dev/fuse ]] || die "/dev/fuse is missing, and the mount tests need it: load the kernel's" \
+        "module (modprobe fuse), or in a container run it with --device /dev/fuse --cap-add" \
+        "SYS_ADMIN; --no-mount leaves these tests out"
+    [[ -r /dev/fuse && -w /dev/fuse ]] || die "/dev/fuse cannot be opened by $(id -un), and the mount" \
+        "tests need it; --no-mount leaves them out"
+}
+
+check_advisories() {
+    # A separate fetch tells a network that is not there from an advisory that is.
+    if ! timeout "$FETCH_TIMEOUT_S" cargo deny fetch db >"$tmp/fetch.log" 2>&1; then
+        echo "NOT CHECKED: the database of advisories cannot be fetched:"
+        grep -E 'fatal:|ERROR' "$tmp/fetch.log" | tail -n 1 || true
+        return
+    fi
+    cargo deny --offline check advisories
+}
+
+run_tests() {
+    if ((with_mount)); then
+        TMPDIR=$tmp cargo test --locked
+        return
+    fi
+    local targets=(--lib --bins) file name
+    for file in tests/*.rs tests/*/main.rs; do
+        [[ -e $file ]] || continue
+        name=${file#tests/} name=${name%/main.rs} name=${name%.rs}
+        [[ $name == mount ]] || targets+=(--test "$name")
+    done
+    TMPDIR=$tmp cargo test --locked "${targets[@]}"
+    TMPDIR=$tmp cargo test --locked --doc
+}
+
+# Prints the FUSE mounts in the directory that the tests were given. Others are not theirs.
+mounts_left() {
+    awk -v top="$tmp/" '$3 ~ /^fuse(\.|$)/ && index($2, top) == 1 { print $2 }' /proc/self/mounts
+}
+
+# Prints the processes that run the binary which was built here.
+daemons() {
+    local exe target
+    for exe in /proc/[0-9]*/exe; do
+        # A process may be gone by now, or somebody else's.
+        target=$(readlink "$exe" 2>/dev/null) || continue
+        if [[ ${target% (deleted)} == "$binary" ]]; then
+            exe=${exe#/proc/}
+            printf '%s\n' "${exe%/exe}"
+        fi
+    done | sort
+}
+
+check_leftovers() {
+    local mounts left
+    mounts=$(mounts_left)
+    left=$(comm -13 <(printf '%s\n' "$daemons_before") <(daemons))
+    [[ -z $mounts ]] || printf 'still mounted: %s\n' "$mounts"
+    [[ -z $left ]] || printf 'still running: process %s\n' "$left"
+    if [[ -n $mounts$left ]]; then
+        die "the tests left mounts or daemons behind"
+    fi
+    echo "no mount and no daemon is left"
+}
+
+with_mount=1
+for argument in "$@"; do
+    case $argument in
+    --no-mount) with_mount=0 ;;
+    --help | -h)
+        usage
+        exit
+        ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+    esac
+done
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+# A shell that is not a login shell may know neither of these.
+PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:/usr/sbin:/sbin
+
+current=start
+# The tests make their directories in here, so that what they leave is known as theirs.
+tmp=$(realpath -- "$(mktemp -d -t vst-test.XXXXXX)")
+trap on_exit EXIT
+
+begin "packages"
+command -v cargo >/dev/null || die "no cargo here: install a Rust toolchain (https://rustup.rs)"
+install_packages
+if ((with_mount)); then
+    check_fuse
+fi
+
+begin "tools"
+install_component fmt rustfmt
+install_component clippy clippy
+install_deny
+cargo --version
+cargo deny --version
+
+begin "formatting: cargo fmt --check"
+cargo fmt --check
+
+begin "lints: cargo clippy --all-targets -- -D warnings"
+cargo clippy --locked --all-targets -- -D warnings
+
+begin "documentation: cargo doc, warnings denied"
+RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+
+begin "dependencies: cargo deny check licenses bans sources"
+cargo deny check licenses bans sources
+
+begin "dependencies: cargo deny check advisories"
+check_advisories
+
+begin "tests: cargo test"
+if ((!with_mount)); then
+    echo "without the tests that mount"
+fi
+target_dir=$(realpath -m -- "${CARGO_TARGET_DIR:-target}")
+readonly binary=$target_dir/debug/vst
+daemons_before=$(daemons)
+run_tests
+
+begin "leftovers"
+check_leftovers
+
+printf '\nAll passed.\n'

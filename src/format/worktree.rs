@@ -1,0 +1,191 @@
+//! The durable state of a worktree: what it knows beyond any commit.
+//!
+//! ```text
+//! worktree = "vw" version:u8(1) root:id side:id? places:id? head:id? next_ino:varint
+//!            ctime:time                       ("id?" is u8 0, or u8 1 and an id)
+//! side     = "vs" version:u8(1) height:u8 item*
+//! item     = ino:varint ctime:time links:varint side:id?   beside a leaf of a directory's tree
+//! item     = child:id links:varint                 beside a node above
+//! place    = names:varint (parent:varint name:string)* recorded:varint digest:id*
+//! ```
+//!
+//! A side lies beside a node of a directory's tree and has as many items, in the same order.
+//! `links` is the number of names of files that have several, at the entry or below it, and the
+//! side of an entry is what lies beside the topmost node of a directory that is not empty. Places
+//! are the values of a table whose keys are inode numbers (8 bytes, big-endian): where each
+//! directory is, and each file that has several names, with the keys under which the committed
+//! table of links has them.
+
+use std::sync::Arc;
+
+use super::bytes::{FormatError, Reader, put_string, put_time, put_varint};
+use crate::base::limits::{LINKS_MAX, NAME_BYTES_MAX};
+use crate::model::{CommitId, Ino, Name, NodeId, ObjectId, RootId, Timestamp};
+
+const STATE_MAGIC: &[u8; 3] = b"vw\x01";
+const SIDE_MAGIC: &[u8; 3] = b"vs\x01";
+
+/// The durable state of a worktree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorktreeState {
+    /// The tree.
+    pub root: RootId,
+    /// What lies beside the topmost node of the top directory.
+    pub side: Option<ObjectId>,
+    /// The table of places.
+    pub places: Option<NodeId>,
+    /// The commit that the tree stands on.
+    pub head: Option<CommitId>,
+    /// The next inode number to give.
+    pub next_ino: u64,
+    /// When the top directory last changed.
+    pub ctime: Timestamp,
+}
+
+impl WorktreeState {
+    /// Encodes the state.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = STATE_MAGIC.to_vec();
+        out.extend_from_slice(self.root.object().as_bytes());
+        put_option(&mut out, self.side.as_ref());
+        put_option(&mut out, self.places.as_ref().map(NodeId::object));
+        put_option(&mut out, self.head.as_ref().map(CommitId::object));
+        put_varint(&mut out, self.next_ino);
+        put_time(&mut out, self.ctime);
+        out
+    }
+
+    /// Decodes a state.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let mut reader = Reader::new(bytes);
+        reader.expect(STATE_MAGIC, "not the state of a worktree in a known version")?;
+        let state = Self {
+            root: RootId::new(reader.id()?),
+            side: read_option(&mut reader)?,
+            places: read_option(&mut reader)?.map(NodeId::new),
+            head: read_option(&mut reader)?.map(CommitId::new),
+            next_ino: reader.varint()?,
+            ctime: reader.time()?,
+        };
+        if state.next_ino <= Ino::ROOT.0 || state.next_ino >= 1 << 62 {
+            return Err(reader.error("the next inode number is impossible"));
+        }
+        reader.finish()?;
+        Ok(state)
+    }
+}
+
+fn put_option(out: &mut Vec<u8>, id: Option<&ObjectId>) {
+    out.push(u8::from(id.is_some()));
+    if let Some(id) = id {
+        out.extend_from_slice(id.as_bytes());
+    }
+}
+
+fn read_option(reader: &mut Reader<'_>) -> Result<Option<ObjectId>, FormatError> {
+    match reader.u8()? {
+        0 => Ok(None),
+        1 => reader.id().map(Some),
+        _ => Err(reader.error("neither an id nor none")),
+    }
+}
+
+/// Writes the header of a side.
+pub fn put_side_header(out: &mut Vec<u8>, height: u8) {
+    out.extend_from_slice(SIDE_MAGIC);
+    out.push(height);
+}
+
+/// Begins to read a side, which must be of this height.
+pub fn open_side(bytes: &[u8], height: u8) -> Result<Reader<'_>, FormatError> {
+    let mut reader = Reader::new(bytes);
+    reader.expect(SIDE_MAGIC, "not a side of a known version")?;
+    if reader.u8()? != height {
+        return Err(reader.error("a side does not fit its node"));
+    }
+    Ok(reader)
+}
+
+/// What a worktree knows of an entry beyond the commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SideRecord {
+    /// Its inode number.
+    pub ino: u64,
+    /// When the inode last changed.
+    pub ctime: Timestamp,
+    /// Names at or below the entry that share their file with others.
+    pub links: u32,
+    /// For a directory that is not empty: what lies beside the topmost node of its tree.
+    pub side: Option<Arc<ObjectId>>,
+}
+
+impl SideRecord {
+    /// Writes a record.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.ino);
+        put_time(out, self.ctime);
+        put_varint(out, u64::from(self.links));
+        put_option(out, self.side.as_deref());
+    }
+
+    /// Reads a record.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
+        Ok(Self {
+            ino: reader.varint()?,
+            ctime: reader.time()?,
+            links: reader.varint_u32()?,
+            side: read_option(reader)?.map(Arc::new),
+        })
+    }
+}
+
+/// Where an inode is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its names, with the directories that they are in.
+    pub names: Vec<(Ino, Name)>,
+    /// The keys under which the table of links of the last commit has them.
+    pub recorded: Vec<ObjectId>,
+}
+
+impl Place {
+    /// Encodes a place.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_varint(&mut out, self.names.len() as u64);
+        for (parent, name) in &self.names {
+            put_varint(&mut out, parent.0);
+            put_string(&mut out, name.as_bytes());
+        }
+        put_varint(&mut out, self.recorded.len() as u64);
+        for digest in &self.recorded {
+            out.extend_from_slice(digest.as_bytes());
+        }
+        out
+    }
+
+    /// Decodes a place.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let mut reader = Reader::new(bytes);
+        let mut place = Self::default();
+        for _ in 0..count(&mut reader)? {
+            let parent = Ino(reader.varint()?);
+            let name = Name::new(reader.string(NAME_BYTES_MAX)?);
+            let name = name.map_err(|_| reader.error("not a name"))?;
+            place.names.push((parent, name));
+        }
+        for _ in 0..count(&mut reader)? {
+            place.recorded.push(reader.id()?);
+        }
+        reader.finish()?;
+        Ok(place)
+    }
+}
+
+fn count(reader: &mut Reader<'_>) -> Result<u64, FormatError> {
+    let count = reader.varint()?;
+    if count > LINKS_MAX as u64 {
+        return Err(reader.error("a file has too many names"));
+    }
+    Ok(count)
+}

@@ -1,0 +1,258 @@
+//! Edits that move boundaries: nodes are cut again from the edited leaf on, until a cut falls
+//! where one was before, and likewise on each height above.
+
+use std::sync::Arc;
+
+use super::cut::ends_node;
+use super::node::{Body, Inner, Lazy, Leaf, Link, Node};
+use super::{Tree, TreeKind};
+use crate::base::limits::NODE_ITEMS_MAX;
+use crate::model::{ObjectError, ObjectSource};
+
+/// What to do with a key.
+pub(super) enum Change<'a, S> {
+    /// Give it this value.
+    Set(&'a [u8], S),
+    /// Remove it.
+    Remove,
+}
+
+/// A node above the leaves and the index of the child that the path takes.
+type Step<K> = (Arc<Node<K>>, usize);
+
+impl<K: TreeKind> Tree<K> {
+    /// Applies a change to a tree that is not empty, with no regard to what it costs.
+    ///
+    /// A failure leaves the tree as it was.
+    pub(super) fn rebuild(
+        &mut self,
+        key: &[u8],
+        change: Change<'_, K::Side>,
+        src: &dyn ObjectSource,
+    ) -> Result<(), ObjectError> {
+        let (steps, leaf) = self.path_to(key, src)?;
+        let mut siblings = Siblings::new(&steps, 0);
+        let mut cutter = Cutter::<K, LeafBuilder<K>>::new(0);
+        let Body::Leaf(old) = &leaf.body else { unreachable!("a path ends in a leaf") };
+        let (at, found) = match old.search(key) {
+            Ok(at) => (at, true),
+            Err(at) => (at, false),
+        };
+        (0..at).for_each(|i| cutter.push_item(old, i));
+        if let Change::Set(value, side) = change {
+            cutter.builder.leaf.insert(cutter.builder.leaf.len(), key, value, side);
+            cutter.close_if_ended(key);
+        }
+        (at + usize::from(found)..old.len()).for_each(|i| cutter.push_item(old, i));
+        let mut consumed = 1;
+        while cutter.is_open() {
+            let Some(next) = siblings.next(src)? else { break };
+            let Body::Leaf(leaf) = &next.body else { unreachable!("siblings have one height") };
+            (0..leaf.len()).for_each(|i| cutter.push_item(leaf, i));
+            consumed += 1;
+        }
+        let mut nodes = cutter.finish();
+
+        for (depth, (parent, at)) in steps.iter().enumerate().rev() {
+            let height = parent.height();
+            let mut siblings = Siblings::new(&steps[..depth], height);
+            let mut cutter = Cutter::<K, Vec<Link<K>>>::new(height);
+            let mut links = parent.links();
+            links[..*at].iter().for_each(|link| cutter.push(link.clone()));
+            nodes.into_iter().for_each(|node| cutter.push(node.link()));
+            // Of the nodes below, `consumed` were replaced: they begin at `at` in this parent and
+            // may go on into its siblings.
+            let mut skip = at + consumed;
+            consumed = 1;
+            let mut next;
+            loop {
+                let here = skip.min(links.len());
+                links[here..].iter().for_each(|link| cutter.push(link.clone()));
+                skip -= here;
+                if skip == 0 && !cutter.is_open() {
+                    break;
+                }
+                match siblings.next(src)? {
+                    Some(sibling) => next = sibling,
+                    None => break,
+                }
+                links = next.links();
+                consumed += 1;
+            }
+            nodes = cutter.finish();
+        }
+        self.root = Self::top(nodes, src)?;
+        Ok(())
+    }
+
+    fn path_to(
+        &self,
+        key: &[u8],
+        src: &dyn ObjectSource,
+    ) -> Result<(Vec<Step<K>>, Arc<Node<K>>), ObjectError> {
+        let mut steps = Vec::new();
+        let mut node = self.root.as_ref().expect("the tree is not empty").get(src)?.clone();
+        while let Body::Inner(inner) = &node.body {
+            let at = inner.links.partition_point(|link| link.key.as_bytes() < key);
+            let at = at.min(inner.links.len() - 1);
+            let child = inner.links[at].child.get(src)?.clone();
+            steps.push((std::mem::replace(&mut node, child), at));
+        }
+        Ok((steps, node))
+    }
+
+    /// Makes nodes of one height into a tree: more above them as long as there are several, or
+    /// none where a node has but one child.
+    fn top(
+        mut nodes: Vec<Arc<Node<K>>>,
+        src: &dyn ObjectSource,
+    ) -> Result<Option<Lazy<K>>, ObjectError> {
+        while nodes.len() > 1 {
+            let mut cutter = Cutter::<K, Vec<Link<K>>>::new(nodes[0].height() + 1);
+            nodes.into_iter().for_each(|node| cutter.push(node.link()));
+            nodes = cutter.finish();
+        }
+        let Some(node) = nodes.pop() else { return Ok(None) };
+        let mut top = Lazy::loaded(node);
+        loop {
+            let only = match &top.get(src)?.body {
+                Body::Inner(inner) if inner.links.len() == 1 => inner.links[0].child.clone(),
+                _ => return Ok(Some(top)),
+            };
+            top = only;
+        }
+    }
+}
+
+impl<K: TreeKind> Node<K> {
+    fn links(&self) -> &[Link<K>] {
+        match &self.body {
+            Body::Inner(inner) => &inner.links,
+            Body::Leaf(_) => &[],
+        }
+    }
+}
+
+/// The nodes of one height to the right of a path.
+struct Siblings<K: TreeKind> {
+    steps: Vec<Step<K>>,
+    height: u8,
+}
+
+impl<K: TreeKind> Siblings<K> {
+    fn new(steps: &[Step<K>], height: u8) -> Self {
+        Self { steps: steps.to_vec(), height }
+    }
+
+    fn next(&mut self, src: &dyn ObjectSource) -> Result<Option<Arc<Node<K>>>, ObjectError> {
+        while let Some((node, at)) = self.steps.pop() {
+            let Some(link) = node.links().get(at + 1) else { continue };
+            let mut child = link.child.get(src)?.clone();
+            self.steps.push((node, at + 1));
+            while child.height() > self.height {
+                let first = child.links()[0].child.get(src)?.clone();
+                self.steps.push((std::mem::replace(&mut child, first), 0));
+            }
+            return Ok(Some(child));
+        }
+        Ok(None)
+    }
+}
+
+/// A node being filled.
+trait Builder<K: TreeKind>: Default {
+    fn is_empty(&self) -> bool;
+    fn is_full(&self) -> bool;
+    fn build(self, height: u8) -> Node<K>;
+}
+
+struct LeafBuilder<K: TreeKind> {
+    leaf: Leaf<K>,
+}
+
+impl<K: TreeKind> Default for LeafBuilder<K> {
+    fn default() -> Self {
+        Self { leaf: Leaf::empty() }
+    }
+}
+
+impl<K: TreeKind> Builder<K> for LeafBuilder<K> {
+    fn is_empty(&self) -> bool {
+        self.leaf.len() == 0
+    }
+
+    fn is_full(&self) -> bool {
+        self.leaf.is_full()
+    }
+
+    fn build(self, _: u8) -> Node<K> {
+        Node::new(Body::Leaf(self.leaf))
+    }
+}
+
+impl<K: TreeKind> Builder<K> for Vec<Link<K>> {
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.len() >= NODE_ITEMS_MAX
+    }
+
+    fn build(self, height: u8) -> Node<K> {
+        Node::new(Body::Inner(Inner { height, links: self }))
+    }
+}
+
+/// Cuts a sequence of items or links into nodes of one height.
+struct Cutter<K: TreeKind, B: Builder<K>> {
+    height: u8,
+    builder: B,
+    done: Vec<Arc<Node<K>>>,
+}
+
+impl<K: TreeKind, B: Builder<K>> Cutter<K, B> {
+    fn new(height: u8) -> Self {
+        Self { height, builder: B::default(), done: Vec::new() }
+    }
+
+    /// Tells whether the last node has not ended yet.
+    fn is_open(&self) -> bool {
+        !self.builder.is_empty()
+    }
+
+    /// Ends the node if the key that came last, or its size, says so.
+    fn close_if_ended(&mut self, key: &[u8]) {
+        if self.builder.is_full() || ends_node(key, self.height) {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        let builder = std::mem::take(&mut self.builder);
+        self.done.push(Arc::new(builder.build(self.height)));
+    }
+
+    fn finish(mut self) -> Vec<Arc<Node<K>>> {
+        if self.is_open() {
+            self.close();
+        }
+        self.done
+    }
+}
+
+impl<K: TreeKind> Cutter<K, LeafBuilder<K>> {
+    fn push_item(&mut self, from: &Leaf<K>, at: usize) {
+        let to = &mut self.builder.leaf;
+        to.insert(to.len(), from.key(at), from.value(at), from.sides[at].clone());
+        self.close_if_ended(from.key(at));
+    }
+}
+
+impl<K: TreeKind> Cutter<K, Vec<Link<K>>> {
+    fn push(&mut self, link: Link<K>) {
+        let key = link.key.clone();
+        self.builder.push(link);
+        self.close_if_ended(key.as_bytes());
+    }
+}

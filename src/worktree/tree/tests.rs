@@ -1,0 +1,193 @@
+//! The tree against a plain map, and its shape against one built from scratch.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
+
+use super::{Hasher, Table, Tree};
+use crate::model::{NodeId, ObjectError, ObjectId, ObjectKind, ObjectSink, ObjectSource};
+
+/// Objects in memory, with a count of reads.
+#[derive(Default)]
+struct Objects {
+    map: Mutex<BTreeMap<ObjectId, Arc<[u8]>>>,
+    reads: AtomicU64,
+}
+
+impl ObjectSource for Objects {
+    fn get(&self, id: &ObjectId) -> Result<Arc<[u8]>, ObjectError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.map.lock().get(id).cloned().ok_or(ObjectError::Missing(*id))
+    }
+}
+
+impl ObjectSink for Objects {
+    fn put(&self, _: ObjectKind, id: &ObjectId, bytes: &[u8]) -> Result<(), ObjectError> {
+        self.map.lock().insert(*id, bytes.into());
+        Ok(())
+    }
+}
+
+fn store(tree: &Tree<Table>, objects: &Objects) -> Option<NodeId> {
+    let mut hasher = Hasher::default();
+    hasher.store(&[tree], objects).unwrap();
+    tree.id().expect("a stored tree has an id")
+}
+
+fn build(items: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>, objects: &Objects) -> Tree<Table> {
+    let mut tree = Tree::new();
+    for (key, value) in items {
+        tree.insert(&key, &value, (), objects).unwrap();
+    }
+    tree
+}
+
+fn items(tree: &Tree<Table>, src: &Objects) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut items = Vec::new();
+    tree.scan(0, src, &mut |item| {
+        items.push((item.key.to_vec(), item.value.to_vec()));
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    items
+}
+
+/// Keys from a small space, so that removals hit, in the numbers that make several heights.
+fn edits() -> impl Strategy<Value = Vec<(u16, Option<u8>)>> {
+    vec((0..600u16, proptest::option::weighted(0.7, any::<u8>())), 0..1500)
+}
+
+fn key(number: u16) -> Vec<u8> {
+    format!("key{number}").into_bytes()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn edits_equal_a_map_and_the_shape_depends_on_the_content_alone(edits in edits()) {
+        let objects = Objects::default();
+        let mut tree = Tree::<Table>::new();
+        let mut map = BTreeMap::new();
+        for (at, (number, value)) in edits.iter().enumerate() {
+            let (key, before) = (key(*number), tree.clone());
+            match value {
+                Some(value) => {
+                    let value = vec![*value; usize::from(*value) % 40];
+                    let there = tree.insert(&key, &value, (), &objects).unwrap();
+                    assert_eq!(there, map.insert(key, value).is_some());
+                }
+                None => {
+                    let there = tree.remove(&key, &objects).unwrap();
+                    assert_eq!(there, map.remove(&key).is_some());
+                }
+            }
+            // A stored tree in the middle makes later edits load nodes.
+            if at % 400 == 399 {
+                let id = store(&tree, &objects);
+                tree = Tree::stored(id, None);
+            }
+            drop(before);
+        }
+        let expected: Vec<_> = map.clone().into_iter().collect();
+        assert_eq!(items(&tree, &objects), expected);
+        assert_eq!(tree.len(&objects).unwrap(), map.len() as u64);
+        let scratch = build(map.clone(), &objects);
+        assert_eq!(store(&tree, &objects), store(&scratch, &objects));
+        let backwards = build(map.into_iter().rev(), &objects);
+        assert_eq!(store(&tree, &objects), store(&backwards, &objects));
+    }
+
+    #[test]
+    fn a_clone_keeps_what_it_had(edits in edits()) {
+        let objects = Objects::default();
+        let mut tree = build((0..300).map(|n| (key(n), vec![1])), &objects);
+        let (before, expected) = (tree.clone(), items(&tree, &objects));
+        for (number, value) in edits {
+            match value {
+                Some(value) => tree.insert(&key(number), &[value], (), &objects).unwrap(),
+                None => tree.remove(&key(number), &objects).unwrap(),
+            };
+        }
+        assert_eq!(items(&before, &objects), expected);
+    }
+
+    #[test]
+    fn lookups_agree_with_a_map(numbers in vec(0..2000u16, 1..400), probe in 0..2000u16) {
+        let objects = Objects::default();
+        let number_key = |n: u16| n.to_be_bytes().to_vec();
+        let tree = build(numbers.iter().map(|n| (number_key(*n), vec![])), &objects);
+        let map: BTreeMap<_, _> = numbers.iter().map(|n| (number_key(*n), ())).collect();
+        let probe = number_key(probe);
+        let floor = tree.floor(&probe, &objects).unwrap().map(|item| item.key.to_vec());
+        assert_eq!(floor.as_ref(), map.range(..=probe.clone()).next_back().map(|(k, ())| k));
+        let found = tree.find(&probe, &objects).unwrap().is_some();
+        assert_eq!(found, map.contains_key(&probe));
+        let mut next = None;
+        tree.scan_from(&probe, &objects, &mut |item| {
+            next = Some(item.key.to_vec());
+            ControlFlow::Break(())
+        })
+        .unwrap();
+        assert_eq!(next.as_ref(), map.range(probe..).next().map(|(k, ())| k));
+    }
+}
+
+#[test]
+fn one_change_among_a_hundred_thousand_hashes_a_path() {
+    let objects = Objects::default();
+    let items = (0..100_000u32).map(|n| (format!("f{n}").into_bytes(), vec![7; 60]));
+    let mut tree = build(items, &objects);
+    store(&tree, &objects);
+    tree.insert(b"f50000", &[8; 60], (), &objects).unwrap();
+    let mut hasher = Hasher::default();
+    hasher.store(&[&tree], &objects).unwrap();
+    assert!((3..=7).contains(&hasher.counts.nodes), "{:?}", hasher.counts);
+    hasher.store(&[&tree], &objects).unwrap();
+    assert!(hasher.counts.nodes <= 7, "nothing changed, nothing is hashed");
+}
+
+#[test]
+fn a_lookup_in_a_stored_tree_reads_a_path() {
+    let objects = Objects::default();
+    let items = (0..100_000u32).map(|n| (format!("f{n}").into_bytes(), vec![7; 60]));
+    let id = store(&build(items, &objects), &objects);
+    let tree = Tree::<Table>::stored(id, None);
+    assert!(tree.find(b"f77777", &objects).unwrap().is_some());
+    let reads = objects.reads.load(Ordering::Relaxed);
+    assert!((3..=7).contains(&reads), "{reads}");
+    assert!(tree.find(b"f77777", &objects).unwrap().is_some());
+    assert_eq!(objects.reads.load(Ordering::Relaxed), reads, "nodes are read once");
+}
+
+#[test]
+fn a_sink_that_fails_loses_nothing() {
+    struct Full;
+    impl ObjectSink for Full {
+        fn put(&self, _: ObjectKind, id: &ObjectId, _: &[u8]) -> Result<(), ObjectError> {
+            Err(ObjectError::Missing(*id))
+        }
+    }
+    let objects = Objects::default();
+    let tree = build((0..500).map(|n| (key(n), vec![1])), &objects);
+    assert!(Hasher::default().store(&[&tree], &Full).is_err());
+    let id = store(&tree, &objects);
+    assert_eq!(items(&Tree::stored(id, None), &objects).len(), 500);
+}
+
+#[test]
+fn large_values_end_a_leaf_early() {
+    let objects = Objects::default();
+    let mut tree = build((0..20).map(|n| (key(n), vec![n as u8; 300_000])), &objects);
+    tree.insert(&key(3), &[], (), &objects).unwrap();
+    tree.remove(&key(5), &objects).unwrap();
+    let id = store(&tree, &objects);
+    let largest = objects.map.lock().values().map(|bytes| bytes.len()).max();
+    assert!(largest.unwrap() < 1_400_000);
+    assert_eq!(items(&Tree::stored(id, None), &objects).len(), 19);
+}

@@ -1,0 +1,379 @@
+//! A mount for one test: a store and a mountpoint in a directory of their own, and the daemon
+//! as a child process, all gone when the value is dropped.
+#![allow(dead_code, reason = "a box of tools, of which a test takes what it needs")]
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
+use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
+
+/// How long a mount may take to answer; far beyond what it needs, for a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a daemon may take to end once its mount is gone.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a daemon is given to end by itself when the test is over.
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two looks at something that is waited for.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// The most mounts that may lie over each other on a mountpoint.
+const STACKED_MOUNTS_MAX: usize = 16;
+
+const VST: &str = env!("CARGO_BIN_EXE_vst");
+
+/// A store with its mount.
+pub(crate) struct TestMount {
+    store: PathBuf,
+    mountpoint: PathBuf,
+    log: PathBuf,
+    daemon: Option<Child>,
+    options: Vec<String>,
+    /// Removed last, when nothing is mounted in it.
+    _dir: TempDir,
+}
+
+/// Why a mount did not come up.
+#[derive(Debug)]
+pub(crate) struct StartFailure {
+    /// How the daemon ended, if it did so by itself.
+    pub(crate) status: Option<ExitStatus>,
+    /// What the daemon wrote to stdout and stderr.
+    pub(crate) output: String,
+}
+
+impl fmt::Display for StartFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.status {
+            Some(status) => write!(f, "the daemon ended before its mount answered: {status}")?,
+            None => write!(f, "the mount did not answer within {START_TIMEOUT:?}")?,
+        }
+        write!(f, "; its output:\n{}", self.output)
+    }
+}
+
+impl TestMount {
+    /// Mounts a new store.
+    pub(crate) fn new() -> Self {
+        Self::with_options(&[])
+    }
+
+    /// Mounts a new store with options of `vst mount`.
+    #[track_caller]
+    pub(crate) fn with_options(options: &[&str]) -> Self {
+        let mut mount = Self::prepare();
+        mount.start(options).unwrap_or_else(|failure| panic!("{failure}"));
+        mount
+    }
+
+    /// Makes a mountpoint, but neither the store nor the mount.
+    #[track_caller]
+    pub(crate) fn prepare() -> Self {
+        assert!(Path::new("/dev/fuse").exists(), "the mount tests need /dev/fuse");
+        let dir = tempfile::Builder::new().prefix("vst-").tempdir().expect("a directory");
+        // The kernel lists a mount by its path without symbolic links.
+        let top = dir.path().canonicalize().expect("it has just been made");
+        let mountpoint = top.join("mnt");
+        fs::create_dir(&mountpoint).expect("an empty directory in a new one");
+        Self {
+            store: top.join("store"),
+            mountpoint,
+            log: top.join("daemon.log"),
+            daemon: None,
+            options: Vec::new(),
+            _dir: dir,
+        }
+    }
+
+    /// Starts a daemon on the store and waits until its mount answers. After a failure nothing
+    /// is mounted or running.
+    #[track_caller]
+    pub(crate) fn start(&mut self, options: &[&str]) -> Result<(), StartFailure> {
+        assert!(self.daemon.is_none(), "it is mounted already");
+        self.options = options.iter().map(|option| (*option).to_owned()).collect();
+        let log = File::create(&self.log).expect("a log beside the mountpoint");
+        let child = Command::new(VST)
+            .arg("mount")
+            .args([&self.store, &self.mountpoint])
+            .arg("--foreground")
+            .args(options)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle of the log"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary has been built");
+        self.daemon = Some(child);
+
+        let mut status = None;
+        let answers = wait_until(START_TIMEOUT, || {
+            status = self.daemon.as_mut().and_then(try_wait);
+            status.is_some() || self.is_mounted() && answers(&self.mountpoint)
+        });
+        if answers && status.is_none() {
+            return Ok(());
+        }
+        self.destroy();
+        Err(StartFailure { status, output: self.output() })
+    }
+
+    /// The top of the mounted tree.
+    pub(crate) fn path(&self) -> &Path {
+        &self.mountpoint
+    }
+
+    /// The directory of the store, which the first mount makes.
+    pub(crate) fn store(&self) -> &Path {
+        &self.store
+    }
+
+    /// The top of a snapshot, by anything that names one under `.snapshots`.
+    pub(crate) fn snapshot(&self, name: &str) -> PathBuf {
+        self.mountpoint.join(".snapshots").join(name)
+    }
+
+    /// What the daemon that was started last has written to stdout and stderr.
+    pub(crate) fn output(&self) -> String {
+        fs::read(&self.log).map_or_else(
+            |error| format!("(its log: {error})"),
+            |bytes| String::from_utf8_lossy(&bytes).into_owned(),
+        )
+    }
+
+    /// The process id of the daemon.
+    #[track_caller]
+    pub(crate) fn daemon_pid(&self) -> u32 {
+        self.daemon.as_ref().expect("it is mounted").id()
+    }
+
+    /// Tells whether the kernel has a FUSE mount at the mountpoint.
+    pub(crate) fn is_mounted(&self) -> bool {
+        is_fuse_mount(&self.mountpoint)
+    }
+
+    /// Runs `vst` in the mount.
+    #[track_caller]
+    pub(crate) fn vst(&self, args: &[&str]) -> Output {
+        run(Command::new(VST).args(args).current_dir(&self.mountpoint))
+    }
+
+    /// Runs `vst` on the store from outside the mount, whether it is mounted or not.
+    #[track_caller]
+    pub(crate) fn vst_on_store(&self, args: &[&str]) -> Output {
+        run(Command::new(VST).arg("--store").arg(&self.store).args(args).current_dir("/"))
+    }
+
+    /// Commits, with one system call, and returns the new head.
+    #[track_caller]
+    pub(crate) fn commit(&self, message: &str) -> String {
+        let flags = XattrFlags::empty();
+        rustix::fs::setxattr(&self.mountpoint, "user.vst.commit", message.as_bytes(), flags)
+            .unwrap_or_else(|errno| panic!("commit: {errno}\n{}", self.output()));
+        self.head()
+    }
+
+    /// The id of the commit that the tree stands on.
+    #[track_caller]
+    pub(crate) fn head(&self) -> String {
+        let mut value = [0; 256];
+        let len = rustix::fs::getxattr(&self.mountpoint, "user.vst.head", &mut value[..])
+            .unwrap_or_else(|errno| panic!("head: {errno}\n{}", self.output()));
+        String::from_utf8(value[..len].to_vec()).expect("an id is hexadecimal")
+    }
+
+    /// Unmounts with `vst umount` and checks that the daemon ends well.
+    #[track_caller]
+    pub(crate) fn unmount(&mut self) {
+        let output = run(Command::new(VST).arg("umount").arg(&self.mountpoint).current_dir("/"));
+        assert!(output.status.success(), "vst umount: {output:?}\n{}", self.output());
+        let daemon = self.daemon.as_mut().expect("it was mounted");
+        let Some(status) = wait_exit(daemon, EXIT_TIMEOUT) else {
+            panic!("the daemon still runs after {EXIT_TIMEOUT:?}\n{}", self.output());
+        };
+        self.daemon = None;
+        assert!(status.success(), "the daemon ended with {status}\n{}", self.output());
+        assert!(!self.is_mounted(), "vst umount left the mount behind");
+    }
+
+    /// Kills the daemon with SIGKILL and removes the dead mount.
+    #[track_caller]
+    pub(crate) fn kill(&mut self) {
+        let daemon = self.daemon.as_mut().expect("it is mounted");
+        kill_and_reap(daemon);
+        self.daemon = None;
+        detach(&self.mountpoint);
+        assert!(!self.is_mounted(), "the dead mount does not go away");
+    }
+
+    /// Mounts again with the same options, after an unmount if it is mounted.
+    #[track_caller]
+    pub(crate) fn remount(&mut self) {
+        let options = self.options.clone();
+        self.remount_with_options(&options.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    /// Mounts again with other options, after an unmount if it is mounted.
+    #[track_caller]
+    pub(crate) fn remount_with_options(&mut self, options: &[&str]) {
+        if self.daemon.is_some() {
+            self.unmount();
+        }
+        self.start(options).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    /// Ends the daemon and the mount whatever state they are in. Never panics.
+    fn destroy(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            terminate(&daemon);
+            if wait_exit(&mut daemon, DROP_TIMEOUT).is_none() {
+                kill_and_reap(&mut daemon);
+            }
+        }
+        // A mount without its daemon answers every call with an error, so this cannot hang.
+        detach(&self.mountpoint);
+    }
+}
+
+impl Drop for TestMount {
+    fn drop(&mut self) {
+        let failed = thread::panicking();
+        self.destroy();
+        if failed {
+            eprintln!("the daemon of the failed test wrote:\n{}", self.output());
+        }
+    }
+}
+
+#[track_caller]
+fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().expect("the binary has been built")
+}
+
+/// Looks until something is so, and tells whether it became so in time.
+pub(crate) fn wait_until(timeout: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + timeout;
+    loop {
+        if is_so() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+}
+
+/// How the child ended, if it did.
+fn try_wait(child: &mut Child) -> Option<ExitStatus> {
+    child.try_wait().ok().flatten()
+}
+
+fn wait_exit(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
+    let mut status = None;
+    wait_until(timeout, || {
+        status = try_wait(child);
+        status.is_some()
+    });
+    status
+}
+
+/// Sends SIGTERM to a child that has not been reaped, so that the id is still its own.
+fn terminate(child: &Child) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = rustix::process::kill_process(pid, Signal::TERM);
+    }
+}
+
+fn kill_and_reap(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Tells whether the root of a mount can be looked at. A daemon that hangs holds up whoever
+/// asks it, so another thread asks, which ends when the daemon does.
+fn answers(mountpoint: &Path) -> bool {
+    let (sender, receiver) = mpsc::channel();
+    let mountpoint = mountpoint.to_owned();
+    thread::spawn(move || {
+        let _ = sender.send(fs::metadata(mountpoint).is_ok());
+    });
+    receiver.recv_timeout(START_TIMEOUT).unwrap_or(false)
+}
+
+/// Removes all mounts at a mountpoint, also those that are in use.
+fn detach(mountpoint: &Path) {
+    for _ in 0..STACKED_MOUNTS_MAX {
+        if !is_fuse_mount(mountpoint) {
+            return;
+        }
+        if rustix::mount::unmount(mountpoint, UnmountFlags::DETACH) == Err(Errno::PERM) {
+            let _ = Command::new("fusermount3").args(["-u", "-z", "--"]).arg(mountpoint).status();
+        }
+    }
+}
+
+/// Tells whether the kernel has a FUSE mount at a path, without a call that it must answer.
+fn is_fuse_mount(mountpoint: &Path) -> bool {
+    let mounts = fs::read("/proc/self/mountinfo").expect("/proc is mounted");
+    mounts
+        .split(|byte| *byte == b'\n')
+        .any(|line| fuse_mountpoint(line).as_deref() == Some(mountpoint))
+}
+
+/// The mountpoint in a line of mountinfo, if that is about a FUSE mount.
+fn fuse_mountpoint(line: &[u8]) -> Option<PathBuf> {
+    let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+    let separator = fields.iter().position(|field| *field == b"-")?;
+    let kind = fields.get(separator + 1)?;
+    let is_fuse = *kind == b"fuse" || kind.starts_with(b"fuse.");
+    is_fuse.then(|| fields.get(4).map(|field| unescape(field)))?
+}
+
+/// The kernel writes blanks, newlines and backslashes as `\` and three octal digits.
+fn unescape(field: &[u8]) -> PathBuf {
+    let mut path = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, further)) = rest.split_first() {
+        let octal = further.get(..3).filter(|_| *first == b'\\');
+        let code = octal.and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                path.push(byte);
+                rest = &further[3..];
+            }
+            None => {
+                path.push(*first);
+                rest = further;
+            }
+        }
+    }
+    PathBuf::from(OsStr::from_bytes(&path))
+}
+
+mod tests {
+    use std::path::Path;
+
+    use super::fuse_mountpoint;
+
+    #[test]
+    fn the_mountpoint_of_a_fuse_mount_is_found_in_mountinfo() {
+        let line =
+            b"61 25 0:52 / /tmp/a\\040b\\134c rw,nosuid shared:7 - fuse.vst vst rw,user_id=0";
+        assert_eq!(fuse_mountpoint(line).as_deref(), Some(Path::new("/tmp/a b\\c")));
+        let line = b"61 25 0:52 / /mnt rw - fuse vst rw";
+        assert_eq!(fuse_mountpoint(line).as_deref(), Some(Path::new("/mnt")));
+        assert_eq!(fuse_mountpoint(b"61 25 0:52 / /mnt rw - ext4 /dev/sda rw"), None);
+        assert_eq!(fuse_mountpoint(b"61 25 0:52 / /mnt rw - fusectl none rw"), None);
+        assert_eq!(fuse_mountpoint(b""), None);
+    }
+}
