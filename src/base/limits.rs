@@ -57,6 +57,7 @@ pub const EXTENT_WASTE_MAX: usize = 4;
 /// Deepest directory that is followed upward from its number alone, so that a damaged table of
 /// places cannot lead in a circle.
 pub const TREE_DEPTH_MAX: usize = 1 << 20;
+
 /// A pack is sealed, and a new one begun, when it has grown to this size.
 pub const PACK_BYTES_TARGET: u64 = 64 * 1024 * 1024;
 /// Largest pack file that is read: its index has 32-bit offsets.

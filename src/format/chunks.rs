@@ -29,7 +29,7 @@ pub enum ChunkRecord {
 
 impl ChunkRecord {
     /// The length in the file.
-    pub fn len(&self) -> u64 {
+    pub fn file_bytes(&self) -> u64 {
         match self {
             Self::Chunk { len, .. } | Self::Zeros { len } => *len,
         }
@@ -39,7 +39,7 @@ impl ChunkRecord {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(36);
         out.push(u8::from(matches!(self, Self::Zeros { .. })));
-        put_varint(&mut out, self.len());
+        put_varint(&mut out, self.file_bytes());
         if let Self::Chunk { id, .. } = self {
             out.extend_from_slice(id.object().as_bytes());
         }

@@ -51,6 +51,17 @@ pub struct NodeLink {
     pub weight: u64,
 }
 
+/// An item of a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeafItem<'a> {
+    /// Its key.
+    pub key: &'a [u8],
+    /// Its value.
+    pub value: &'a [u8],
+    /// Where it ends in the node.
+    pub end: usize,
+}
+
 /// Reads an encoded node and checks all that can be checked without its neighbours.
 #[derive(Debug)]
 pub struct NodeReader<'a> {
@@ -83,11 +94,11 @@ impl<'a> NodeReader<'a> {
         self.height
     }
 
-    /// Reads the next item of a leaf: its key, its value, and where it ends.
-    pub fn next_item(&mut self) -> Result<Option<(&'a [u8], &'a [u8], usize)>, FormatError> {
+    /// Reads the next item of a leaf.
+    pub fn next_item(&mut self) -> Result<Option<LeafItem<'a>>, FormatError> {
         let Some(key) = self.next_key()? else { return Ok(None) };
         let value = self.reader.string(NODE_BYTES_MAX)?;
-        Ok(Some((key, value, self.reader.offset())))
+        Ok(Some(LeafItem { key, value, end: self.reader.offset() }))
     }
 
     /// Reads the next item above the leaves.

@@ -422,7 +422,7 @@ fn piece_at(
     let item = item.ok_or_else(|| bad_list(tree, "it does not begin at 0"))?;
     let start = key_offset(item.key);
     let record = ChunkRecord::decode(item.value).map_err(|e| bad_list(tree, &e.to_string()))?;
-    if start.checked_add(record.len()).is_none_or(|end| offset >= end) {
+    if start.checked_add(record.file_bytes()).is_none_or(|end| offset >= end) {
         return Err(bad_list(tree, "it has a gap"));
     }
     Ok((start, record))
@@ -469,7 +469,7 @@ impl Bytes for BaseBytes<'_> {
         let (mut at, mut rest) = (offset, buf);
         while !rest.is_empty() {
             let (start, record) = piece_at(tree, at, self.src)?;
-            let left = start + record.len() - at;
+            let left = start + record.file_bytes() - at;
             let here = usize::try_from(left).map_or(rest.len(), |left| left.min(rest.len()));
             let (now, later) = rest.split_at_mut(here);
             match record {

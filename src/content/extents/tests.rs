@@ -1,3 +1,5 @@
+//! Extents against a plain vector of bytes.
+
 use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;

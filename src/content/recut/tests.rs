@@ -1,3 +1,5 @@
+//! Cutting around changes against cutting from scratch.
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::iter;

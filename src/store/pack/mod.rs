@@ -31,6 +31,7 @@ use super::objects::check_object_bytes;
 use super::{ObjectInfo, ObjectStats, ObjectStore, StoreError};
 use crate::base::limits;
 use crate::format::pack::PackEntry;
+use crate::hash::hash;
 use crate::model::{IdPrefix, ObjectError, ObjectId, ObjectKind, ObjectSink, ObjectSource};
 
 /// How a [`PackStore`] is to behave.
@@ -206,7 +207,7 @@ impl ObjectSource for PackStore {
 
 impl ObjectSink for PackStore {
     fn put(&self, kind: ObjectKind, id: &ObjectId, bytes: &[u8]) -> Result<(), ObjectError> {
-        debug_assert_eq!(digest(bytes), *id.as_bytes(), "an object put under a wrong id");
+        debug_assert_eq!(hash(bytes), *id.as_bytes(), "an object put under a wrong id");
         check_object_bytes(bytes)?;
         let Some(writer) = self.writer() else {
             return Err(StoreError::ReadOnly { path: self.set.dir.clone() }.into());
@@ -265,9 +266,4 @@ impl ObjectStore for PackStore {
         }
         stats
     }
-}
-
-/// The id that bytes have.
-fn digest(bytes: &[u8]) -> [u8; ObjectId::BYTES] {
-    *blake3::hash(bytes).as_bytes()
 }

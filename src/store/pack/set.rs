@@ -14,6 +14,7 @@ use super::scan::{Scan, scan};
 use crate::format::pack::{
     PackEntry, PackError, RECORD_HEADER_BYTES, RecordHeader, decode_payload,
 };
+use crate::hash::hash;
 use crate::model::{IdPrefix, ObjectError, ObjectId};
 use crate::store::StoreError;
 use crate::store::id_hash::IdHash;
@@ -298,7 +299,7 @@ impl Place {
         }
         let payload = record.get(RECORD_HEADER_BYTES..).unwrap_or_default();
         let object = decode_payload(&header, payload)?;
-        if super::digest(&object) == *self.entry.id.as_bytes() {
+        if hash(&object) == *self.entry.id.as_bytes() {
             Ok(object)
         } else {
             Err(PackError::Checksum("object"))

@@ -14,7 +14,7 @@ use super::{TreeKind, damaged};
 use crate::base::SmallBytes;
 use crate::base::limits::{LEAF_BYTES_CLOSE, NODE_ITEMS_MAX};
 use crate::format::bytes::Reader;
-use crate::format::node::{self as format, HEADER_BYTES, NodeLink, NodeReader};
+use crate::format::node::{self as format, HEADER_BYTES, LeafItem, NodeLink, NodeReader};
 use crate::format::worktree::{open_side, put_side_header};
 use crate::model::{NodeId, ObjectError, ObjectId, ObjectSource};
 
@@ -221,7 +221,7 @@ impl<K: TreeKind> Node<K> {
             side_bytes.as_deref().map(|b| open_side(b, height)).transpose().map_err(in_side)?;
         let body = if height == 0 {
             let mut leaf = Leaf { bytes: bytes.to_vec(), ends: Vec::new(), sides: Vec::new() };
-            while let Some((_, _, end)) = reader.next_item().map_err(in_node)? {
+            while let Some(LeafItem { end, .. }) = reader.next_item().map_err(in_node)? {
                 // A node is smaller than 4 GiB.
                 leaf.ends.push(end as u32);
                 let side = sides.as_mut().map(|r| K::read_side(r)).transpose().map_err(in_side)?;

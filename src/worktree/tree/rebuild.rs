@@ -20,6 +20,9 @@ pub(super) enum Change<'a, S> {
 /// A node above the leaves and the index of the child that the path takes.
 type Step<K> = (Arc<Node<K>>, usize);
 
+/// The steps to a leaf, and the leaf.
+type PathTo<K> = (Vec<Step<K>>, Arc<Node<K>>);
+
 impl<K: TreeKind> Tree<K> {
     /// Applies a change to a tree that is not empty, with no regard to what it costs.
     ///
@@ -85,11 +88,7 @@ impl<K: TreeKind> Tree<K> {
         Ok(())
     }
 
-    fn path_to(
-        &self,
-        key: &[u8],
-        src: &dyn ObjectSource,
-    ) -> Result<(Vec<Step<K>>, Arc<Node<K>>), ObjectError> {
+    fn path_to(&self, key: &[u8], src: &dyn ObjectSource) -> Result<PathTo<K>, ObjectError> {
         let mut steps = Vec::new();
         let mut node = self.root.as_ref().expect("the tree is not empty").get(src)?.clone();
         while let Body::Inner(inner) = &node.body {
