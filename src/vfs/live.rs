@@ -7,9 +7,7 @@ use rustix::io::Errno;
 
 use super::acl::{self, Acl};
 use super::types::{Answer, live, name, of_object, of_op, of_repo};
-use super::{
-    Attr, Caller, DirRow, EntryOut, LookupOut, SetAttrIn, Ttl, Vfs, control, snapshots,
-};
+use super::{Attr, Caller, DirRow, EntryOut, LookupOut, SetAttrIn, Ttl, Vfs, control, snapshots};
 use crate::format::entry::kind_of;
 use crate::model::{FileKind, Ino, Name, NewNode, Op, RenameMode, SetAttr, Timestamp};
 use crate::repo::Repo;
@@ -21,6 +19,14 @@ const SETUID: u16 = 0o4000;
 const GROUP_EXEC: u16 = 0o0010;
 pub(super) const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 pub(super) const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
+
+/// A file that is to be made.
+pub(super) struct New<'a> {
+    pub(super) kind: FileKind,
+    pub(super) mode: u16,
+    pub(super) rdev: u32,
+    pub(super) target: &'a [u8],
+}
 
 /// An open directory of the live tree: its entries as they were when reading began.
 pub(super) struct LiveDirectory {
@@ -109,7 +115,7 @@ impl Vfs {
     }
 
     /// Drops a file that lost its last name unless the kernel still holds it.
-    fn drop_if_unheld(&self, ino: Ino) {
+    pub(super) fn drop_if_unheld(&self, ino: Ino) {
         if !self.lookups.holds(ino.0) {
             self.live_forget(ino.0, 0);
         }
@@ -121,11 +127,9 @@ impl Vfs {
         caller: Caller,
         parent: u64,
         bytes: &[u8],
-        kind: FileKind,
-        mode: u16,
-        rdev: u32,
-        target: &[u8],
+        new: &New<'_>,
     ) -> Answer<EntryOut> {
+        let &New { kind, mode, rdev, target } = new;
         let name = self.new_name(parent, bytes)?;
         let time = Timestamp::now();
         let inode = self
@@ -152,7 +156,8 @@ impl Vfs {
                     target: target.into(),
                 };
                 let ino = tree.allocate_ino();
-                let create = Op::Create { parent: live(parent), name: name.clone(), ino, node, time };
+                let create =
+                    Op::Create { parent: live(parent), name: name.clone(), ino, node, time };
                 tree.apply(&create, src)?;
                 for (name, acl) in [(ACCESS_ACL, given.access), (DEFAULT_ACL, given.default)] {
                     if let Some(acl) = acl {
@@ -300,17 +305,17 @@ impl Vfs {
                     let held =
                         name(item.key).and_then(|name| self.hold(directory.ino, &name, &found));
                     match held {
-                        // An entry that has gone since the listing began is listed all the same,
-                        // but the kernel is not to look it up.
                         Ok(held) => entry = held,
                         Err(errno) => failed = Some(errno),
                     }
                     if entry.is_none() {
                         self.live_forget(ino, 1);
+                        // It has gone since the listing began, or cannot be read.
+                        return match failed {
+                            None => ControlFlow::Continue(()),
+                            Some(_) => ControlFlow::Break(()),
+                        };
                     }
-                }
-                if failed.is_some() {
-                    return ControlFlow::Break(());
                 }
                 let taken = row(DirRow { ino, kind, name: item.key, next: at, entry });
                 if !taken && entry.is_some() {

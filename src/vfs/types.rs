@@ -3,7 +3,9 @@
 use rustix::io::Errno;
 
 use crate::format::bytes::FormatError;
-use crate::model::{Entry, EntryBody, FileKind, Ino, Meta, Name, NameError, ObjectError, ObjectSource, Timestamp};
+use crate::model::{
+    Entry, EntryBody, FileKind, Ino, Meta, Name, NameError, ObjectError, ObjectSource, Timestamp,
+};
 use crate::repo::RepoError;
 use crate::store::StoreError;
 use crate::worktree::{Inode, OpError};
