@@ -22,12 +22,14 @@ use crate::vfs::{self, Answer, Caller, DirRow, LookupOut, SetAttrIn, Ttl, Vfs};
 
 /// What is asked of the kernel when it offers it. Of what else it offers, a cache that writes
 /// back would take times and sizes out of our hands.
-const WANTED: [InitFlags; 9] = [
+const WANTED: [InitFlags; 10] = [
     InitFlags::FUSE_ATOMIC_O_TRUNC,
     InitFlags::FUSE_PARALLEL_DIROPS,
     InitFlags::FUSE_DO_READDIRPLUS,
     InitFlags::FUSE_READDIRPLUS_AUTO,
     InitFlags::FUSE_POSIX_ACL,
+    // A default ACL takes the place of the umask, so that masking is the server's affair.
+    InitFlags::FUSE_DONT_MASK,
     InitFlags::FUSE_HANDLE_KILLPRIV_V2,
     InitFlags::FUSE_CACHE_SYMLINKS,
     InitFlags::FUSE_ASYNC_DIO,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::acl::{self, Acl};
+use super::acl::{self, ACCESS_XATTR, Acl, DEFAULT_XATTR};
 use super::types::{Answer, live, name, of_object, of_op, of_repo};
 use super::{Attr, Caller, DirRow, EntryOut, LookupOut, SetAttrIn, Ttl, Vfs, control, snapshots};
 use crate::format::entry::kind_of;
@@ -17,8 +17,6 @@ use crate::worktree::{Body, Found, Inode, OpError, Worktree, lookup_in};
 const SETGID: u16 = 0o2000;
 const SETUID: u16 = 0o4000;
 const GROUP_EXEC: u16 = 0o0010;
-pub(super) const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
-pub(super) const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 
 /// A file that is to be made.
 pub(super) struct New<'a> {
@@ -139,7 +137,7 @@ impl Vfs {
                 let is_directory = kind == FileKind::Directory;
                 let setgid = directory.meta.perm & SETGID != 0;
                 let gid = if setgid { directory.meta.gid } else { caller.gid };
-                let default = directory.xattrs.find(DEFAULT_ACL).map(Acl::decode);
+                let default = directory.xattrs.find(DEFAULT_XATTR).map(Acl::decode);
                 let default = default.transpose().map_err(|_| OpError::Invalid)?;
                 let mut given = acl::Inherited { mode, access: None, default: None };
                 if kind != FileKind::Symlink {
@@ -159,7 +157,7 @@ impl Vfs {
                 let create =
                     Op::Create { parent: live(parent), name: name.clone(), ino, node, time };
                 tree.apply(&create, src)?;
-                for (name, acl) in [(ACCESS_ACL, given.access), (DEFAULT_ACL, given.default)] {
+                for (name, acl) in [(ACCESS_XATTR, given.access), (DEFAULT_XATTR, given.default)] {
                     if let Some(acl) = acl {
                         let value = acl.encode().into();
                         tree.apply(&Op::SetXattr { ino, name: name.into(), value, time }, src)?;
@@ -243,10 +241,10 @@ impl Vfs {
             if perm.is_none() && (uid.is_some() || gid.is_some()) && !inode.is_directory() {
                 perm = Some(without_privileges(inode.meta.perm));
             }
-            let access = inode.xattrs.find(ACCESS_ACL).map(Acl::decode).transpose();
+            let access = inode.xattrs.find(ACCESS_XATTR).map(Acl::decode).transpose();
             let access = access.map_err(|_| OpError::Invalid)?;
             if let (Some(perm), Some(access)) = (set.perm, access) {
-                let (name, value) = (ACCESS_ACL.into(), access.chmod(perm).encode().into());
+                let (name, value) = (ACCESS_XATTR.into(), access.chmod(perm).encode().into());
                 tree.apply(&Op::SetXattr { ino, name, value, time }, src)?;
             }
             let attrs = SetAttr { perm, uid, gid, mtime };

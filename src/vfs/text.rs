@@ -22,11 +22,10 @@ const ARROW: &str = " -> ";
 
 /// Writes a path so that it stays in its line and can be read back.
 ///
-/// A path that is UTF-8 and holds no quote, backslash, control character, character
-/// that turns the direction of writing or
-/// ` -> ` is written as it is. Any other is put in double quotes, with `\t`, `\n`, `\"` and `\\`
-/// for those four, and three octal digits after a backslash for each other byte that is
-/// unprintable or no UTF-8.
+/// A path that is UTF-8 and holds no quote, backslash, ` -> ` or unprintable character (control
+/// characters, ends of line, and what turns the direction of writing) is written as it is. Any
+/// other is put in double quotes, with `\t`, `\n`, `\"` and `\\` for those four, and three octal
+/// digits after a backslash for each other byte that is unprintable or no UTF-8.
 pub fn quote_path(path: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(path)
         && !text.contains(ARROW)

@@ -3,8 +3,7 @@
 
 use rustix::io::Errno;
 
-use super::acl::Acl;
-use super::live::{ACCESS_ACL, DEFAULT_ACL};
+use super::acl::{ACCESS_XATTR, Acl, DEFAULT_XATTR};
 use super::types::{Answer, live, of_object, of_op, of_repo};
 use super::{Caller, Vfs};
 use crate::format::node::{HEADER_BYTES, put_header};
@@ -63,7 +62,7 @@ impl Vfs {
             return commit.map(drop).map_err(|e| of_repo(&e));
         }
         let acl = match name {
-            ACCESS_ACL | DEFAULT_ACL => Some(Acl::decode(value).map_err(|_| Errno::INVAL)?),
+            ACCESS_XATTR | DEFAULT_XATTR => Some(Acl::decode(value).map_err(|_| Errno::INVAL)?),
             _ if name.starts_with(b"system.") => return Err(Errno::OPNOTSUPP),
             _ => None,
         };
@@ -78,7 +77,7 @@ impl Vfs {
                 }
                 let (name, value) = (name.into(), value.into());
                 let set = Op::SetXattr { ino, name, value, time };
-                let Some(acl) = acl.as_ref().filter(|_| set_is(&set, ACCESS_ACL)) else {
+                let Some(acl) = acl.as_ref().filter(|_| set_is(&set, ACCESS_XATTR)) else {
                     tree.apply(&set, src)?;
                     return Ok(None);
                 };
@@ -87,7 +86,7 @@ impl Vfs {
                 if !acl.is_equivalent_to_mode() {
                     tree.apply(&set, src)?;
                 } else if there {
-                    tree.apply(&Op::RemoveXattr { ino, name: ACCESS_ACL.into(), time }, src)?;
+                    tree.apply(&Op::RemoveXattr { ino, name: ACCESS_XATTR.into(), time }, src)?;
                 }
                 let set = SetAttr { perm: Some(perm), ..SetAttr::default() };
                 tree.apply(&Op::SetAttr { ino, set, time }, src)?;

@@ -163,6 +163,10 @@ fn bytes_that_frame_no_list_are_refused() {
     assert_eq!(Acl::decode(&old), Err(AclError::Version(1)));
 }
 
+fn runner(cases: u32) -> TestRunner {
+    TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
+}
+
 fn named(tag: u16) -> impl Strategy<Value = Vec<Raw>> {
     vec((0..8_u16, 0..4_u32), 0..3)
         .prop_map(move |all| all.into_iter().map(|(perm, id)| (tag, perm, id)).collect())
@@ -218,7 +222,7 @@ fn any_bytes_are_decoded_or_refused() {
             bytes
         }),
     ];
-    TestRunner::new(Config::with_cases(4096))
+    runner(4096)
         .run(&bytes, |bytes| {
             if let Ok(acl) = Acl::decode(&bytes) {
                 let encoded = acl.encode();
@@ -268,7 +272,7 @@ fn setting_a_list_and_chmod_do_what_the_kernel_does() {
     let Some(directory) = directory_with_acls() else { return };
     let path = directory.path().join("file");
     let entries = prop_oneof![near_valid_entries(), vec(any_entry(), 1..6)];
-    TestRunner::new(Config::with_cases(2000))
+    runner(2000)
         .run(&(entries, 0..0o1_0000_u16, 0..0o1_0000_u16), |(entries, mode, mode_later)| {
             File::create(&path).unwrap();
             fs::set_permissions(&path, PermissionsExt::from_mode(mode.into())).unwrap();
@@ -304,7 +308,7 @@ fn setting_a_list_and_chmod_do_what_the_kernel_does() {
 fn new_files_begin_as_the_kernel_makes_them() {
     let Some(directory) = directory_with_acls() else { return };
     let umask = umask();
-    TestRunner::new(Config::with_cases(1000))
+    runner(1000)
         .run(
             &(option::of(valid_entries()), 0..0o1_0000_u16, any::<bool>()),
             |(entries, mode, is_directory)| {
