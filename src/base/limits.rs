@@ -88,3 +88,11 @@ pub const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub const REVISION_PREFIX_DIGITS_MIN: usize = 4;
 /// Fewest hex digits that name a commit in a path of the mount.
 pub const SNAPSHOT_PREFIX_DIGITS_MIN: usize = 8;
+/// Most commits that the control file `log` lists.
+pub const LOG_LINES_MAX: usize = 10_000;
+/// How often a restore is prepared anew because the tree changed meanwhile.
+pub const RESTORE_TRIES_MAX: usize = 32;
+/// Fewest threads that answer requests.
+pub const FUSE_THREADS_MIN: usize = 2;
+/// Largest write that the kernel sends in one request.
+pub const WRITE_BYTES_MAX: u32 = 1024 * 1024;

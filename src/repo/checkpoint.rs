@@ -147,7 +147,7 @@ impl Repo {
 
     /// Hashes and writes what changed, with a commit if `describe` wants one for the root; moves
     /// the worktree's ref. Returns the head before, and the commit.
-    fn write_state(
+    pub(super) fn write_state(
         &self,
         committing: &mut MutexGuard<'_, Committing>,
         durability: Durability,

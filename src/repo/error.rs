@@ -30,6 +30,9 @@ pub enum RepoError {
         /// The commit, in short.
         commit: String,
     },
+    /// The tree changed all the time while a restore was prepared.
+    #[error("the tree is being written to all the time: stop the writers and try again")]
+    Busy,
     /// The message of a commit is longer than 64 KiB.
     #[error("the message is longer than {max} bytes")]
     MessageTooLong {

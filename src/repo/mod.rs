@@ -6,7 +6,9 @@
 mod checkpoint;
 mod error;
 mod history;
+mod restore;
 mod revision;
+mod status;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use crate::worktree::{OpError, Worktree};
 pub use checkpoint::{CommitRequest, CommitStats};
 pub use error::RepoError;
 pub use history::{History, LogEntry};
+pub use restore::{RestoreRequest, Restored, Touched};
 pub use revision::{Revision, RevisionError};
 
 /// How a repository is opened.

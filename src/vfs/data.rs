@@ -8,6 +8,7 @@ use super::types::{Answer, live, of_object, of_op, of_repo};
 use super::{Caller, Vfs};
 use crate::model::{Op, Timestamp};
 use crate::store::Durability;
+use crate::worktree::File;
 
 /// `fallocate`: the size stays.
 const KEEP_SIZE: i32 = 0x01;
@@ -55,13 +56,7 @@ impl Vfs {
         self.repo()?.apply(&op).map_err(|e| of_op(&e))
     }
 
-    pub(super) fn live_fallocate(
-        &self,
-        ino: u64,
-        offset: u64,
-        len: u64,
-        mode: i32,
-    ) -> Answer<()> {
+    pub(super) fn live_fallocate(&self, ino: u64, offset: u64, len: u64, mode: i32) -> Answer<()> {
         let end = offset.checked_add(len).ok_or(Errno::FBIG)?;
         let keep_size = mode & KEEP_SIZE != 0;
         let (ino, time) = (live(ino), Timestamp::now());
@@ -81,9 +76,8 @@ impl Vfs {
         self.repo()?.apply(&op).map_err(|e| of_op(&e))
     }
 
-    pub(super) fn live_lseek(&self, ino: u64, offset: i64, whence: i32) -> Answer<u64> {
-        let inode = self.inode(ino)?;
-        let file = inode.file().ok_or(Errno::INVAL)?;
+    /// Finds data or holes.
+    pub(super) fn seek(&self, file: &File, offset: i64, whence: i32) -> Answer<u64> {
         let offset = u64::try_from(offset).map_err(|_| Errno::NXIO)?;
         let found = match whence {
             SEEK_DATA => file.next_data(offset, self.source()),

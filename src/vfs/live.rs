@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::acl::{self, Acl};
+use super::acl::{self, ACCESS_XATTR, Acl, DEFAULT_XATTR};
 use super::types::{Answer, live, name, of_object, of_op, of_repo};
-use super::{
-    Attr, Caller, DirRow, EntryOut, LookupOut, SetAttrIn, Ttl, Vfs, control, snapshots,
-};
+use super::{Attr, Caller, DirRow, EntryOut, LookupOut, SetAttrIn, Ttl, Vfs, control, snapshots};
 use crate::format::entry::kind_of;
 use crate::model::{FileKind, Ino, Name, NewNode, Op, RenameMode, SetAttr, Timestamp};
 use crate::repo::Repo;
@@ -19,8 +17,14 @@ use crate::worktree::{Body, Found, Inode, OpError, Worktree, lookup_in};
 const SETGID: u16 = 0o2000;
 const SETUID: u16 = 0o4000;
 const GROUP_EXEC: u16 = 0o0010;
-pub(super) const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
-pub(super) const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
+
+/// A file that is to be made.
+pub(super) struct New<'a> {
+    pub(super) kind: FileKind,
+    pub(super) mode: u16,
+    pub(super) rdev: u32,
+    pub(super) target: &'a [u8],
+}
 
 /// An open directory of the live tree: its entries as they were when reading began.
 pub(super) struct LiveDirectory {
@@ -109,7 +113,7 @@ impl Vfs {
     }
 
     /// Drops a file that lost its last name unless the kernel still holds it.
-    fn drop_if_unheld(&self, ino: Ino) {
+    pub(super) fn drop_if_unheld(&self, ino: Ino) {
         if !self.lookups.holds(ino.0) {
             self.live_forget(ino.0, 0);
         }
@@ -121,11 +125,9 @@ impl Vfs {
         caller: Caller,
         parent: u64,
         bytes: &[u8],
-        kind: FileKind,
-        mode: u16,
-        rdev: u32,
-        target: &[u8],
+        new: &New<'_>,
     ) -> Answer<EntryOut> {
+        let &New { kind, mode, rdev, target } = new;
         let name = self.new_name(parent, bytes)?;
         let time = Timestamp::now();
         let inode = self
@@ -135,7 +137,7 @@ impl Vfs {
                 let is_directory = kind == FileKind::Directory;
                 let setgid = directory.meta.perm & SETGID != 0;
                 let gid = if setgid { directory.meta.gid } else { caller.gid };
-                let default = directory.xattrs.find(DEFAULT_ACL).map(Acl::decode);
+                let default = directory.xattrs.find(DEFAULT_XATTR).map(Acl::decode);
                 let default = default.transpose().map_err(|_| OpError::Invalid)?;
                 let mut given = acl::Inherited { mode, access: None, default: None };
                 if kind != FileKind::Symlink {
@@ -152,9 +154,10 @@ impl Vfs {
                     target: target.into(),
                 };
                 let ino = tree.allocate_ino();
-                let create = Op::Create { parent: live(parent), name: name.clone(), ino, node, time };
+                let create =
+                    Op::Create { parent: live(parent), name: name.clone(), ino, node, time };
                 tree.apply(&create, src)?;
-                for (name, acl) in [(ACCESS_ACL, given.access), (DEFAULT_ACL, given.default)] {
+                for (name, acl) in [(ACCESS_XATTR, given.access), (DEFAULT_XATTR, given.default)] {
                     if let Some(acl) = acl {
                         let value = acl.encode().into();
                         tree.apply(&Op::SetXattr { ino, name: name.into(), value, time }, src)?;
@@ -238,10 +241,10 @@ impl Vfs {
             if perm.is_none() && (uid.is_some() || gid.is_some()) && !inode.is_directory() {
                 perm = Some(without_privileges(inode.meta.perm));
             }
-            let access = inode.xattrs.find(ACCESS_ACL).map(Acl::decode).transpose();
+            let access = inode.xattrs.find(ACCESS_XATTR).map(Acl::decode).transpose();
             let access = access.map_err(|_| OpError::Invalid)?;
             if let (Some(perm), Some(access)) = (set.perm, access) {
-                let (name, value) = (ACCESS_ACL.into(), access.chmod(perm).encode().into());
+                let (name, value) = (ACCESS_XATTR.into(), access.chmod(perm).encode().into());
                 tree.apply(&Op::SetXattr { ino, name, value, time }, src)?;
             }
             let attrs = SetAttr { perm, uid, gid, mtime };
@@ -300,17 +303,17 @@ impl Vfs {
                     let held =
                         name(item.key).and_then(|name| self.hold(directory.ino, &name, &found));
                     match held {
-                        // An entry that has gone since the listing began is listed all the same,
-                        // but the kernel is not to look it up.
                         Ok(held) => entry = held,
                         Err(errno) => failed = Some(errno),
                     }
                     if entry.is_none() {
                         self.live_forget(ino, 1);
+                        // It has gone since the listing began, or cannot be read.
+                        return match failed {
+                            None => ControlFlow::Continue(()),
+                            Some(_) => ControlFlow::Break(()),
+                        };
                     }
-                }
-                if failed.is_some() {
-                    return ControlFlow::Break(());
                 }
                 let taken = row(DirRow { ino, kind, name: item.key, next: at, entry });
                 if !taken && entry.is_some() {

@@ -2,8 +2,9 @@
 
 use rustix::io::Errno;
 
-use crate::format::bytes::FormatError;
-use crate::model::{Entry, EntryBody, FileKind, Ino, Meta, Name, NameError, ObjectError, ObjectSource, Timestamp};
+use crate::model::{
+    Entry, EntryBody, FileKind, Ino, Meta, Name, NameError, ObjectError, ObjectSource, Timestamp,
+};
 use crate::repo::RepoError;
 use crate::store::StoreError;
 use crate::worktree::{Inode, OpError};
@@ -203,12 +204,6 @@ fn of_io(error: &std::io::Error) -> Errno {
         Some(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS)) => errno,
         _ => Errno::IO,
     }
-}
-
-/// The error number of bytes in the store that are not what they should be.
-pub(super) fn of_format(what: &str, error: FormatError) -> Errno {
-    log::error!("{what}: {error}");
-    Errno::IO
 }
 
 /// The number that the kernel has for a live inode.

@@ -68,18 +68,31 @@ struct Change {
 
 impl Worktree {
     /// Takes a snapshot of the tree and its dirty set. Costs a few pointers.
+    ///
+    /// One commit is in flight at a time: this gives up one that was begun before and neither
+    /// published nor aborted, and takes all that it had taken.
     pub fn begin_commit(&mut self) -> Snapshot {
+        self.take_back();
         let dirty = std::mem::take(&mut self.dirty);
+        self.taken = Some(dirty.clone());
         self.epoch += 1;
         Snapshot { tree: self.clone(), dirty }
     }
 
-    /// Takes back what a commit that failed had taken: all of it is dirty again.
+    /// Gives up a commit that failed: all that it had taken is dirty again. Does nothing for one
+    /// that was given up before.
     pub fn abort_commit(&mut self, snapshot: Snapshot) {
-        self.merge_dirty(&snapshot.dirty);
+        if self.is_in_flight(&snapshot.dirty) {
+            self.take_back();
+        }
     }
 
-    fn merge_dirty(&mut self, taken: &Dirty) {
+    fn is_in_flight(&self, taken: &Arc<Dirty>) -> bool {
+        self.taken.as_ref().is_some_and(|in_flight| Arc::ptr_eq(in_flight, taken))
+    }
+
+    fn take_back(&mut self) {
+        let Some(taken) = self.taken.take() else { return };
         let dirty = Arc::make_mut(&mut self.dirty);
         for (parent, children) in &taken.children {
             dirty.children.entry(*parent).or_default().extend(children);
@@ -89,9 +102,14 @@ impl Worktree {
     }
 
     /// Puts the hashed versions of inodes in place of those that have not changed since. Costs
-    /// what the commit hashed; nothing is read or hashed here.
+    /// what the commit hashed; nothing is read or hashed here. Does nothing for a commit that was
+    /// given up.
     pub fn publish(&mut self, committed: Committed) {
         let Committed { changes, links, places, dirty, .. } = committed;
+        if !self.is_in_flight(&dirty) {
+            return;
+        }
+        self.taken = None;
         self.links = links;
         self.places = places;
         let mut changed_since = Vec::new();

@@ -56,8 +56,14 @@ pub(super) fn update(
             }
         }
     }
-    for ino in std::mem::take(&mut update.groups) {
-        update.regroup(ino)?;
+    // All old paths go before the first new one comes, since files can have swapped them.
+    let groups = std::mem::take(&mut update.groups);
+    let mut regrouped = Vec::with_capacity(groups.len());
+    for ino in groups {
+        regrouped.push((ino, update.remove_links(ino, moved.contains(&ino))?));
+    }
+    for (ino, names) in regrouped {
+        update.set_links(ino, names)?;
     }
     Ok(Tables { links: update.links, places: update.places })
 }
@@ -114,16 +120,22 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// Records a file under the paths that it has now.
-    fn regroup(&mut self, ino: Ino) -> Result<(), ObjectError> {
-        let old = self.place(ino)?;
-        for digest in old.iter().flat_map(|place| &place.recorded) {
+    /// Removes a file from the table of links, and returns the names that it has now.
+    fn remove_links(&mut self, ino: Ino, moved: bool) -> Result<Vec<(Ino, Name)>, ObjectError> {
+        let old = self.place(ino)?.unwrap_or_default();
+        for digest in &old.recorded {
             self.links.remove(digest.as_bytes(), self.src)?;
         }
-        let names = match self.tree.find(ino) {
+        Ok(match self.tree.find(ino) {
             Some(inode) => inode.names.to_vec(),
-            None => old.map(|place| place.names).unwrap_or_default(),
-        };
+            // Its names changed and it is not in the table: it was dropped after the last one.
+            None if moved => Vec::new(),
+            None => old.names,
+        })
+    }
+
+    /// Records a file under the paths of its names.
+    fn set_links(&mut self, ino: Ino, names: Vec<(Ino, Name)>) -> Result<(), ObjectError> {
         if names.len() < 2 {
             return self.remove_place(ino);
         }

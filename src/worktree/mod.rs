@@ -7,6 +7,7 @@ mod committed;
 mod diff;
 mod file;
 mod inode;
+mod linked;
 mod links;
 mod rename;
 mod state;

@@ -35,6 +35,8 @@ pub struct Worktree {
     pub(super) places: Tree<Table>,
     pub(super) links: Tree<Table>,
     pub(super) dirty: Arc<Dirty>,
+    /// What the commit in flight took of it, which a commit that is never published gives back.
+    pub(super) taken: Option<Arc<Dirty>>,
     pub(super) epoch: u64,
     pub(super) dirty_bytes: u64,
     /// The next inode number to give.
@@ -125,8 +127,8 @@ impl Worktree {
     ) -> Self {
         let mut inodes = im::GenericHashMap::default();
         inodes.insert(Ino::ROOT, Arc::new(top));
-        let dirty = Arc::default();
-        Self { inodes, places, links, dirty, epoch: 1, dirty_bytes: 0, next_ino, head }
+        let (dirty, taken) = Default::default();
+        Self { inodes, places, links, dirty, taken, epoch: 1, dirty_bytes: 0, next_ino, head }
     }
 
     /// The inode with this number, if it is in the table.
