@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::file::File;
 use super::inode::{Body, Inode, Names};
 use super::state::{Worktree, lookup_in, revert};
@@ -154,20 +156,21 @@ impl Worktree {
     /// Marks an inode dirty, and all directories above it. Stops where it was marked before.
     pub(super) fn mark(&mut self, ino: Ino) {
         let epoch = self.epoch;
-        let Some(inode) = self.inodes.get_mut(&ino) else { return };
-        if inode.epoch == epoch {
-            return;
-        }
-        let inode = Arc::make_mut(inode);
-        inode.epoch = epoch;
-        let names = inode.names.clone();
-        let dirty = Arc::make_mut(&mut self.dirty);
-        dirty.any = true;
-        for (parent, _) in &names {
-            dirty.children.entry(*parent).or_default().push(ino);
-        }
-        for (parent, _) in &names {
-            self.mark(*parent);
+        // No recursion: directories can lie deeper than a stack reaches.
+        let mut pending = SmallVec::<[Ino; 8]>::from_iter([ino]);
+        while let Some(ino) = pending.pop() {
+            if self.find(ino).is_none_or(|inode| inode.epoch == epoch) {
+                continue;
+            }
+            let Some(inode) = self.inodes.get_mut(&ino) else { continue };
+            let inode = Arc::make_mut(inode);
+            inode.epoch = epoch;
+            let dirty = Arc::make_mut(&mut self.dirty);
+            dirty.any = true;
+            for (parent, _) in &inode.names {
+                dirty.children.entry(*parent).or_default().push(ino);
+                pending.push(*parent);
+            }
         }
     }
 
