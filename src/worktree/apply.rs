@@ -12,8 +12,8 @@ use super::inode::{Body, Inode, Names};
 use super::state::{Worktree, lookup_in, revert};
 use super::tree::{Directory, Tree};
 use crate::base::limits::{
-    FILE_BYTES_MAX, LINKS_MAX, SYMLINK_BYTES_MAX, XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX,
-    XATTRS_BYTES_MAX,
+    FILE_BYTES_MAX, INO_MAX, LINKS_MAX, SYMLINK_BYTES_MAX, XATTR_NAME_BYTES_MAX,
+    XATTR_VALUE_BYTES_MAX, XATTRS_BYTES_MAX,
 };
 use crate::format::entry::encode_xattrs;
 use crate::format::worktree::SideRecord;
@@ -241,7 +241,7 @@ impl Worktree {
             return Err(OpError::Exists);
         }
         let ino = inode.ino;
-        if ino == Ino::ROOT || self.inodes.contains_key(&ino) {
+        if !(Ino::ROOT.0 + 1..INO_MAX).contains(&ino.0) || self.inodes.contains_key(&ino) {
             return Err(OpError::Invalid);
         }
         let (value, side) = placeholder(inode.meta.kind, ino);
