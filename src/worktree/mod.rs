@@ -8,6 +8,8 @@ mod inode;
 mod links;
 mod rename;
 mod state;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 
 pub use apply::OpError;
