@@ -1,7 +1,7 @@
 //! Commits and checkpoints: what brings the working tree into the store.
 //!
-//! Both hash what changed and write the objects, then the state of the worktree, then move the
-//! worktree's ref to it: the one step that makes it count. A checkpoint has no commit, and
+//! Both hash what changed and write the objects, then the state of the worktree, then list that
+//! state: the one step that makes it count. A checkpoint has no commit, and
 //! history knows nothing of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,13 +9,13 @@ use std::time::Instant;
 
 use parking_lot::MutexGuard;
 
-use super::{Committing, History, Repo, RepoError};
+use super::{Committing, Repo, RepoError};
 use crate::base::limits::{DIRTY_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::format::commit::encode_commit;
 use crate::format::commit_log::CommitRecord;
 use crate::hash::hash;
 use crate::model::{Commit, CommitId, ObjectId, ObjectKind, ObjectSink, RootId, Timestamp};
-use crate::store::{Durability, Expected};
+use crate::store::Durability;
 use crate::worktree::Committed;
 
 /// What a commit is asked for with.
@@ -98,7 +98,7 @@ impl Repo {
         })?;
         match made {
             (_, Some(id)) => {
-                // The ref has moved, so the commit is made, whatever happens to the list: it is
+                // The state is listed, so the commit is made, whatever happens to the list: it is
                 // brought up to date when the store is next opened.
                 let record = CommitRecord { id, time };
                 if let Err(error) = self.store().commits().append(record, durability) {
@@ -145,8 +145,8 @@ impl Repo {
         Ok(self.store().close()?)
     }
 
-    /// Hashes and writes what changed, with a commit if `describe` wants one for the root; moves
-    /// the worktree's ref. Returns the head before, and the commit.
+    /// Hashes and writes what changed, with a commit if `describe` wants one for the root; lists
+    /// the state. Returns the head before, and the commit.
     pub(super) fn write_state(
         &self,
         committing: &mut MutexGuard<'_, Committing>,
@@ -185,9 +185,7 @@ impl Repo {
                 packs.sync()?;
             }
             if before != Some(id) || durability == Durability::Strict {
-                let expected = before.map_or(Expected::Absent, Expected::Is);
-                let name = History::worktree_ref();
-                self.store().refs().update(&name, expected, &id, durability)?;
+                self.store().states().append(&id, durability)?;
             }
             committing.state = Some((state, id));
             Ok((committed, commit, id))

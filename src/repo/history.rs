@@ -8,11 +8,8 @@ use super::RepoError;
 use crate::format::commit::decode_commit;
 use crate::format::commit_log::CommitRecord;
 use crate::format::worktree::WorktreeState;
-use crate::model::{Commit, CommitId, ObjectId, ObjectSource};
-use crate::store::{Durability, RefName, Store};
-
-/// The ref of the only worktree.
-const WORKTREE_REF: &str = "worktrees/main";
+use crate::model::{Commit, CommitId, ObjectError, ObjectId, ObjectSource};
+use crate::store::{Durability, Store};
 
 /// The commits of a store.
 #[derive(Clone)]
@@ -77,14 +74,23 @@ impl History {
 
     /// The last state of the worktree that was written, with the id of its object.
     pub(super) fn worktree_state(&self) -> Result<Option<(WorktreeState, ObjectId)>, RepoError> {
-        let Some(id) = self.store.refs().find(&Self::worktree_ref())? else { return Ok(None) };
-        let bytes = self.source().get(&id)?;
-        let state = WorktreeState::decode(&bytes).map_err(|e| RepoError::damaged(&id, e))?;
-        Ok(Some((state, id)))
-    }
-
-    pub(super) fn worktree_ref() -> RefName {
-        RefName::new(WORKTREE_REF).expect("the name is fixed and good")
+        let mut lost = None;
+        for id in self.store.states().states()? {
+            match self.source().get(&id) {
+                Ok(bytes) => {
+                    let state = WorktreeState::decode(&bytes);
+                    return Ok(Some((state.map_err(|e| RepoError::damaged(&id, e))?, id)));
+                }
+                // It was listed, and then the power went before its objects were on the disk.
+                // Objects are written in order, so an older state that is there is whole.
+                Err(error @ ObjectError::Missing(_)) => {
+                    log::warn!("a state of the worktree is lost, an older one counts: {error}");
+                    lost = Some(error);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        lost.map_or(Ok(None), |error| Err(error.into()))
     }
 
     /// Lists a commit among the snapshots, unless it is: a process that was killed may have made
