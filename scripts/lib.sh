@@ -57,7 +57,7 @@ check_cargo() {
     command -v cargo >/dev/null || die "no cargo here: install a Rust toolchain (https://rustup.rs)"
 }
 
-# check_fuse [REMARK]
+# check_fuse REMARK: fails, with the remark if it is not empty, unless this user can mount.
 check_fuse() {
     local remark=${1:+; $1}
     [[ -e /dev/fuse ]] || die "/dev/fuse is missing: load the kernel's module (modprobe fuse)," \
