@@ -181,7 +181,7 @@ change() {
     local path number=0 directories cutoff
     cd -- "$1"
     cutoff=$(date +%s)
-    xargs -0 sed -i -e '1s/e/E/g' -e '$a a line from sed' -- <"$inputs/sed"
+    xargs -0 sed -i -e '1s/e/E/g' -e "\$a a line from sed" -- <"$inputs/sed"
 
     # As editors save: a copy, a new file that is synced and takes the place of the old one.
     while IFS= read -r -d '' path; do
@@ -308,7 +308,7 @@ git_works() {
     git_alone clone -q --no-local part clone
     cd clone
     for ((number = 1; number <= 30; number++)); do
-        echo "line $number" >>more
+        echo "line $number" >>"more"
         git_alone commit -q -a -m "commit $number"
         # Between the steps of git, not only after them.
         ((number % 10)) || touch "$mnt/.vst/commit"
@@ -372,7 +372,7 @@ sql() {
 }
 
 sqlite_works() {
-    local writer writers=()
+    local writer part writers=()
     [[ $(sql 'PRAGMA journal_mode=WAL; CREATE TABLE t(writer, number); CREATE INDEX i ON t(number);') == wal ]]
     for writer in 1 2 3; do
         for part in {1..20}; do
