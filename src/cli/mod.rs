@@ -32,6 +32,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use rustix::io::Errno;
 
 use self::error::CliError;
 use self::terminal::Terminal;
@@ -70,10 +71,22 @@ it), or @{10 minutes ago}. `vst COMMAND --help` tells more about a command.";
 #[derive(Debug, Args)]
 struct PlaceArgs {
     /// Run as if started in DIR, a directory inside a mounted tree
-    #[arg(short = 'C', value_name = "DIR", global = true, help_heading = "Where")]
+    #[arg(
+        id = "place_directory",
+        short = 'C',
+        value_name = "DIR",
+        global = true,
+        help_heading = "Where"
+    )]
     directory: Option<PathBuf>,
     /// Use this store, mounted or not, instead of the one mounted at the current directory
-    #[arg(long, value_name = "STORE", global = true, help_heading = "Where")]
+    #[arg(
+        id = "place_store",
+        long = "store",
+        value_name = "STORE",
+        global = true,
+        help_heading = "Where"
+    )]
     store: Option<PathBuf>,
 }
 
@@ -105,8 +118,12 @@ pub fn run() -> ExitCode {
 
 fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
     if let Some(directory) = &cli.place.directory {
-        std::env::set_current_dir(directory)
-            .map_err(|error| CliError::io(format!("going to {}", directory.display()), error))?;
+        std::env::set_current_dir(directory).map_err(|error| {
+            match Errno::from_io_error(&error) {
+                Some(Errno::NOTCONN) => CliError::DeadMount { mountpoint: directory.clone() },
+                _ => CliError::io(format!("going to {}", directory.display()), error),
+            }
+        })?;
     }
     let store = cli.place.store.as_deref();
     match &cli.command {
@@ -127,12 +144,24 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     use super::Cli;
 
     #[test]
     fn the_definition_of_the_commands_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn where_to_work_can_be_told_before_and_behind_every_command() {
+        for command in
+            ["commit", "status", "log", "show a", "ls a", "cat a:b", "restore a", "umount a"]
+        {
+            for line in [format!("vst --store s -C d {command}"), format!("vst {command} -C d")] {
+                let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+                assert_eq!(cli.place.directory.as_deref(), Some("d".as_ref()), "{line}");
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::MountArgs;
 use crate::cli::error::CliError;
 use crate::cli::mountinfo::MountTable;
+use crate::cli::paths::shell;
 use crate::fuse::MountError;
 
 const FUSE_DEVICE: &str = "/dev/fuse";
@@ -18,19 +19,19 @@ const FUSE_CONF: &str = "/etc/fuse.conf";
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum MountRefusal {
     /// There is no such directory.
-    #[error("the mountpoint {} does not exist: make it with `mkdir`", .0.display())]
+    #[error("the mountpoint {} does not exist: `mkdir {}` makes it", .0.display(), shell(.0))]
     NoMountpoint(PathBuf),
     /// It is something else.
     #[error("the mountpoint {} is not a directory", .0.display())]
     NotADirectory(PathBuf),
     /// It is a mountpoint of this program.
-    #[error("{} is mounted on {mountpoint} already: `vst umount {mountpoint}` ends that",
-        store.display())]
+    #[error("{} is mounted on {} already: `vst umount {}` ends that", store.display(),
+        mountpoint.display(), shell(mountpoint))]
     Mounted {
         /// What is mounted there.
         store: PathBuf,
         /// Where.
-        mountpoint: String,
+        mountpoint: PathBuf,
     },
     /// It is another mountpoint.
     #[error("{} is a mountpoint already, of type {kind}: choose another directory",
@@ -89,7 +90,7 @@ impl Checked {
         let store = resolve(&args.store)
             .map_err(|error| CliError::io(format!("looking at {}", args.store.display()), error))?;
         let mountpoint = mountpoint(&args.mountpoint)?;
-        check_mounts(&store, &mountpoint)?;
+        check_mounts(&mountpoint)?;
         if store.starts_with(&mountpoint) || mountpoint.starts_with(&store) {
             return Err(MountRefusal::Nested { store, mountpoint }.into());
         }
@@ -118,19 +119,13 @@ fn mountpoint(path: &Path) -> Result<PathBuf, CliError> {
     }
 }
 
-fn check_mounts(store: &Path, mountpoint: &Path) -> Result<(), CliError> {
+fn check_mounts(mountpoint: &Path) -> Result<(), CliError> {
     let table = MountTable::read().map_err(|error| CliError::io("looking for mounts", error))?;
     let Some(mount) = table.at(mountpoint) else { return Ok(()) };
-    let mounted = mountpoint.display().to_string();
+    let mountpoint = mountpoint.to_owned();
     Err(match mount.is_vst() {
-        true if mount.source == store => {
-            MountRefusal::Mounted { store: store.to_owned(), mountpoint: mounted }.into()
-        }
-        true => MountRefusal::Mounted { store: mount.source.clone(), mountpoint: mounted }.into(),
-        false => {
-            let (mountpoint, kind) = (mountpoint.to_owned(), mount.kind.clone());
-            MountRefusal::OtherMount { mountpoint, kind }.into()
-        }
+        true => MountRefusal::Mounted { store: mount.source.clone(), mountpoint }.into(),
+        false => MountRefusal::OtherMount { mountpoint, kind: mount.kind.clone() }.into(),
     })
 }
 
