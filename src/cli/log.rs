@@ -28,6 +28,9 @@ pub(super) struct LogArgs {
     /// Show at most N commits
     #[arg(short = 'n', long = "max-count", value_name = "N")]
     max_count: Option<usize>,
+    /// Show all snapshots of the store, not only those that HEAD builds on
+    #[arg(short, long)]
+    all: bool,
     /// Show what each commit changed, with sizes
     #[arg(long)]
     stat: bool,
@@ -57,7 +60,7 @@ pub(super) fn run(
     let view = place.view()?;
     let labels = Labels::read(&view)?;
     let max = args.max_count.unwrap_or(usize::MAX);
-    let walk = Walk { view: &view, paths: &paths, max, changes: args.stat };
+    let walk = Walk { view: &view, paths: &paths, all: args.all, max, changes: args.stat };
     if args.json {
         let mut array = terminal.json_array()?;
         walk.each(&mut |LogEntry { id, commit }, changes| {
@@ -87,6 +90,8 @@ pub(super) fn run(
 struct Walk<'a> {
     view: &'a View,
     paths: &'a [Vec<u8>],
+    /// Take every commit of the store, not only the head and what it follows.
+    all: bool,
     max: usize,
     /// Find out what each commit changed.
     changes: bool,
@@ -98,28 +103,44 @@ impl Walk<'_> {
     /// Calls `visit` with each commit that is wanted.
     fn each(&self, visit: &mut Visit<'_>) -> Result<(), CliError> {
         let mut left = self.max;
-        let mut next = self.view.head;
-        while let Some(from) = next {
-            // Where all commits are shown, no more are read than that.
-            let batch = if self.paths.is_empty() { left.min(BATCH_COMMITS) } else { BATCH_COMMITS };
-            let entries = self.view.history.log(from, batch)?;
-            next = entries.last().and_then(|entry| entry.commit.parents.first().copied());
-            for entry in entries {
+        let history = &self.view.history;
+        if self.all {
+            for record in history.store().commits().records().iter().rev() {
                 if left == 0 {
-                    return Ok(());
+                    break;
                 }
-                if !self.touches(&entry.commit)? {
-                    continue;
+                let commit = history.commit(&record.id)?;
+                self.one(&LogEntry { id: record.id, commit }, &mut left, visit)?;
+            }
+            return Ok(());
+        }
+        let mut next = self.view.head;
+        while let Some(from) = next.filter(|_| left > 0) {
+            // Where every commit is shown, no more are read than that.
+            let batch = if self.paths.is_empty() { left.min(BATCH_COMMITS) } else { BATCH_COMMITS };
+            let entries = history.log(from, batch)?;
+            next = entries.last().and_then(|entry| entry.commit.parents.first().copied());
+            for entry in &entries {
+                if left > 0 {
+                    self.one(entry, &mut left, visit)?;
                 }
-                let changes =
-                    self.changes.then(|| changes(self.view, &entry.commit)).transpose()?;
-                let below = changes.map(|changes| self.below(changes));
-                visit(&entry, below.as_deref())?;
-                left -= 1;
             }
-            if left == 0 {
-                return Ok(());
-            }
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with a commit if it is wanted.
+    fn one(
+        &self,
+        entry: &LogEntry,
+        left: &mut usize,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), CliError> {
+        if self.touches(&entry.commit)? {
+            let changes = self.changes.then(|| changes(self.view, &entry.commit)).transpose()?;
+            let below = changes.map(|changes| self.below(changes));
+            visit(entry, below.as_deref())?;
+            *left -= 1;
         }
         Ok(())
     }

@@ -9,10 +9,9 @@ use serde::Serialize;
 
 use super::changes::{file_size, kind_word};
 use super::error::CliError;
-use super::json::{JsonPath, json_text};
 use super::paint::{Ink, Paint};
+use super::paths::{ARROW, JsonPath, json_text, path_text};
 use super::place::Place;
-use super::quote::{ARROW, quote};
 use super::revision::Named;
 use super::terminal::Terminal;
 use super::time;
@@ -55,7 +54,7 @@ Examples:
 /// An entry in JSON:
 ///
 /// ```json
-/// {"path":"a","kind":"file","mode":"0644","uid":0,"gid":0,"mtime":"2026-03-01T11:00:00Z",
+/// {"path":"a","kind":"file","mode":"0644","uid":0,"gid":0,"mtime":"2026-03-01T11:00:00.000000000Z",
 ///  "size":3}
 /// ```
 ///
@@ -114,9 +113,8 @@ pub(super) fn run(
     let listing = Listing { src, recursive: args.recursive };
     if args.json {
         let mut array = terminal.json_array()?;
-        listing.each(path, &entry, &mut |path, entry| {
-            Ok(array.push(&JsonEntry::new(path, entry))?)
-        })?;
+        listing
+            .each(path, &entry, &mut |path, entry| Ok(array.push(&JsonEntry::new(path, entry))?))?;
         return Ok(array.finish()?);
     }
     let paint = terminal.paint();
@@ -170,7 +168,9 @@ impl Listing<'_> {
             }
             path.extend_from_slice(name.as_bytes());
             visit(&path, &entry)?;
-            if self.recursive && let Some(below) = CommittedDirectory::of(&entry) {
+            if self.recursive
+                && let Some(below) = CommittedDirectory::of(&entry)
+            {
                 stack.push(Level::new(&path, below));
             }
         }
@@ -211,7 +211,7 @@ impl Level {
 }
 
 fn name_text(path: &[u8], entry: &Entry, paint: Paint) -> String {
-    let name = quote(path);
+    let name = path_text(path);
     match &entry.body {
         EntryBody::Directory(_) => format!("{}/", paint.paint(Ink::Directory, &name)),
         _ => name,
@@ -221,7 +221,7 @@ fn name_text(path: &[u8], entry: &Entry, paint: Paint) -> String {
 /// Where a symbolic link points to.
 fn target_text(entry: &Entry) -> String {
     match &entry.body {
-        EntryBody::Symlink(target) => format!("{ARROW}{}", quote(target)),
+        EntryBody::Symlink(target) => format!("{ARROW}{}", path_text(target)),
         _ => String::new(),
     }
 }

@@ -70,9 +70,7 @@ impl MountTable {
     pub(super) fn innermost_vst(&self, path: &Path) -> Option<&MountEntry> {
         let inside = self.mounts.iter().filter(|mount| path.starts_with(&mount.mountpoint));
         // The last of those with the longest path.
-        inside
-            .filter(|mount| mount.is_vst())
-            .max_by_key(|mount| mount.mountpoint.as_os_str().len())
+        inside.filter(|mount| mount.is_vst()).max_by_key(|mount| mount.mountpoint.as_os_str().len())
     }
 
     /// The mounts of a store.

@@ -8,18 +8,20 @@ use std::sync::Arc;
 use super::daemon::Daemon;
 use super::error::CliError;
 use super::mountinfo::{MountEntry, MountTable};
-use super::quote::quote;
+use super::paths::path_text;
 use super::users;
 use crate::model::CommitId;
-use crate::repo::{History, Repo, RepoOptions};
-use crate::store::{OpenOptions, Store};
+use crate::repo::{History, Repo, RepoError, RepoOptions};
+use crate::store::{OpenOptions, Store, StoreError};
 
 /// The store that a command is about.
 pub(super) struct Place {
     /// The directory of the store, without symbolic links.
     store: PathBuf,
-    /// Where it is mounted as a tree that lives, if it is.
+    /// Serves the store in a mount where it can be changed, if there is one.
     daemon: Option<Daemon>,
+    /// Serves it, or one snapshot of it, in a mount where nothing can be changed.
+    reader: Option<Daemon>,
     /// The mounts of the store.
     mounts: Vec<MountEntry>,
     /// Where in the tree the current directory is; the top if it is not in a mount of the store.
@@ -38,7 +40,8 @@ impl Place {
     /// Finds the store: the one that was named, or the one whose mount has the current directory
     /// in it.
     pub(super) fn find(named: Option<&Path>) -> Result<Self, CliError> {
-        let table = MountTable::read().map_err(|error| CliError::io("looking for mounts", error))?;
+        let table =
+            MountTable::read().map_err(|error| CliError::io("looking for mounts", error))?;
         let directory = std::env::current_dir()
             .map_err(|error| CliError::io("finding the current directory", error))?;
         let here = table.innermost_vst(&directory);
@@ -53,28 +56,15 @@ impl Place {
         let here = here.filter(|mount| mount.source == store);
         let mounts: Vec<_> = table.of_store(&store).cloned().collect();
         let directory = here.and_then(|mount| mount.path_in_tree(&directory)).unwrap_or_default();
-        let daemon = match here.filter(|mount| is_whole(mount)) {
-            Some(mount) => Daemon::find([mount])?,
-            None => None,
-        };
-        let daemon = match daemon {
-            Some(daemon) => Some(daemon),
-            // Of several mounts, one that can be changed knows more.
-            None => {
-                let mut whole: Vec<_> = mounts.iter().filter(|mount| is_whole(mount)).collect();
-                whole.sort_by_key(|mount| mount.read_only);
-                Daemon::find(whole)?
-            }
-        };
-        Ok(Self { store, daemon, mounts, directory })
+        // The mount that one is in, or else the one that was made last.
+        let here = here.into_iter().chain(mounts.iter().rev());
+        let whole: Vec<_> = here.filter(|mount| mount.root == Path::new("/")).collect();
+        let daemon = whole.iter().find(|mount| !mount.read_only).map(|mount| Daemon::new(mount));
+        let reader = whole.iter().find(|mount| mount.read_only).map(|mount| Daemon::new(mount));
+        Ok(Self { store, daemon, reader, mounts, directory })
     }
 
-    /// The store.
-    pub(super) fn store(&self) -> &Path {
-        &self.store
-    }
-
-    /// The process that serves the store, if one does.
+    /// The process that serves the store where it can be changed, if one does.
     pub(super) fn daemon(&self) -> Option<&Daemon> {
         self.daemon.as_ref()
     }
@@ -82,7 +72,11 @@ impl Place {
     /// Looks at the commits, beside the process that owns the store if there is one.
     pub(super) fn view(&self) -> Result<View, CliError> {
         // First the head, then the store, which so has all that the head needs.
-        let head = self.daemon.as_ref().map(Daemon::head).transpose()?;
+        let head = match self.daemon.as_ref().map(Daemon::head).transpose() {
+            // What it wrote down before it died is all that there is.
+            Err(CliError::DeadMount { .. }) => None,
+            head => head?,
+        };
         let options = OpenOptions { read_only: true, ..OpenOptions::default() };
         let history = History::new(Arc::new(Store::open(&self.store, options)?));
         let head = match head {
@@ -92,8 +86,13 @@ impl Place {
         Ok(View { history, head })
     }
 
-    /// Takes ownership of the store, which nobody serves. `use_it` is what it is wanted for;
-    /// all that it did is durable on return.
+    /// The process that serves the store where nothing can be changed, if one does.
+    pub(super) fn reader(&self) -> Option<&Daemon> {
+        self.reader.as_ref()
+    }
+
+    /// Takes ownership of the store, which no process serves to be changed. `use_it` is what it
+    /// is wanted for; all that it did is durable on return.
     pub(super) fn with_repo<T>(
         &self,
         use_it: impl FnOnce(&Repo) -> Result<T, CliError>,
@@ -102,7 +101,11 @@ impl Place {
         let options = OpenOptions { read_only: true, ..OpenOptions::default() };
         drop(Store::open(&self.store, options)?);
         let options = RepoOptions { author: users::author(), ..RepoOptions::default() };
-        let repo = Repo::open(&self.store, options)?;
+        let repo =
+            Repo::open(&self.store, options).map_err(|error| match (error, &self.reader) {
+                (RepoError::Store(StoreError::Locked { .. }), Some(reader)) => reader.read_only(),
+                (error, _) => error.into(),
+            })?;
         let result = use_it(&repo)?;
         repo.close()?;
         Ok(result)
@@ -116,7 +119,7 @@ impl Place {
         }
         let path = Path::new(argument);
         let outside = || CliError::OutsideTree {
-            path: quote(argument.as_bytes()),
+            path: path_text(argument.as_bytes()),
             store: self.store.clone(),
         };
         let path = if path.is_relative() {
@@ -144,11 +147,6 @@ fn normal(path: &Path) -> Option<Vec<u8>> {
     Some(names.join(&b'/'))
 }
 
-/// Tells whether the control files can be seen there.
-fn is_whole(mount: &MountEntry) -> bool {
-    mount.root == Path::new("/")
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
@@ -168,6 +166,7 @@ mod tests {
         Place {
             store: PathBuf::from("/s"),
             daemon: None,
+            reader: None,
             mounts: mounts.collect(),
             directory: Path::new(directory).to_owned(),
         }

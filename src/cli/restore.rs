@@ -8,15 +8,21 @@ use serde::Serialize;
 
 use super::daemon::Restored;
 use super::error::CliError;
-use super::place::Place;
+use super::paths::path_text;
+use super::place::{Place, View};
 use super::revision::revision_text;
 use super::terminal::Terminal;
 use crate::model::CommitId;
+use crate::repo::{RepoError, RestoreRequest};
+use crate::worktree::CommittedTree;
 
 /// Bring the tree, or some paths of it, back to what they were in a commit
 ///
 /// What would be lost is committed first, so that a restore can itself be undone: restore that
-/// commit. Files that the commit does not have are removed. History stays as it is.
+/// commit. What the commit does not have is removed.
+///
+/// Without paths the whole tree becomes what it was, and HEAD is that commit; `vst log --all`
+/// still lists what came after it. With paths HEAD stays, and the paths count as changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RestoreArgs {
@@ -88,4 +94,36 @@ pub(super) fn run(
     let short = commit.object().short();
     terminal.line(&format!("restored {} {paths} from {short}", restored.paths))?;
     Ok(())
+}
+
+/// Fails if the commit has nothing at one of the paths, so that none is restored before another
+/// turns out to be mistyped.
+fn check_paths(view: &View, commit: &CommitId, paths: &[Vec<u8>]) -> Result<(), CliError> {
+    let src = view.history.source();
+    let tree = CommittedTree::open(&view.history.commit(commit)?.root, src)?;
+    for path in paths {
+        if tree.find(path, src)?.is_none() {
+            let (path, commit) = (path_text(path), commit.object().short());
+            return Err(RepoError::NoPath { path, commit }.into());
+        }
+    }
+    Ok(())
+}
+
+fn restore(place: &Place, commit: &CommitId, paths: &[Vec<u8>]) -> Result<Restored, CliError> {
+    let mut done = Restored::default();
+    if let Some(daemon) = place.daemon() {
+        for path in paths {
+            done.add(daemon.restore(commit, path)?);
+        }
+        return Ok(done);
+    }
+    place.with_repo(|repo| {
+        for path in paths {
+            let path = (!path.is_empty()).then(|| path.clone());
+            let restored = repo.restore(&RestoreRequest { revision: commit.to_string(), path })?;
+            done.add(Restored { saved: restored.saved, paths: restored.paths as u64 });
+        }
+        Ok(done)
+    })
 }

@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::error::CliError;
+use super::paths::path_text;
 use super::place::{Place, View};
-use super::quote::quote;
 use crate::model::{Commit, CommitId, Entry, ObjectSource};
 use crate::repo::{RepoError, Revision};
 use crate::worktree::CommittedTree;
@@ -35,7 +35,7 @@ impl Named {
         };
         let id = view.history.resolve(revision, view.head)?;
         let commit = view.history.commit(&id)?;
-        Ok(Self { id, commit, path, text: quote(argument.as_bytes()) })
+        Ok(Self { id, commit, path, text: path_text(argument.as_bytes()) })
     }
 
     /// The argument, as it can be shown.
@@ -44,20 +44,17 @@ impl Named {
     }
 
     /// The tree of the commit, and what the path leads to, or the top if there is none.
-    pub(super) fn entry(
-        &self,
-        src: &dyn ObjectSource,
-    ) -> Result<(CommittedTree, Entry), CliError> {
+    pub(super) fn entry(&self, src: &dyn ObjectSource) -> Result<(CommittedTree, Entry), CliError> {
         let tree = CommittedTree::open(&self.commit.root, src)?;
         let path = self.path.as_deref().unwrap_or_default();
         let entry = tree.find(path, src)?.ok_or_else(|| RepoError::NoPath {
-            path: quote(path),
+            path: path_text(path),
             commit: self.id.object().short(),
         })?;
         // `file/` is no file.
         let wants_directory = path.ends_with(b"/");
         if wants_directory && !matches!(entry.body, crate::model::EntryBody::Directory(_)) {
-            let (path, commit) = (quote(path), self.id.object().short());
+            let (path, commit) = (path_text(path), self.id.object().short());
             return Err(RepoError::NoPath { path, commit }.into());
         }
         Ok((tree, entry))
@@ -66,7 +63,7 @@ impl Named {
 
 /// Parses an argument that names a commit and nothing else.
 pub(super) fn revision_text(argument: &OsString) -> Result<&str, CliError> {
-    argument.to_str().ok_or_else(|| CliError::RevisionText(quote(argument.as_bytes())))
+    argument.to_str().ok_or_else(|| CliError::RevisionText(path_text(argument.as_bytes())))
 }
 
 /// Splits `REV:PATH`, whose path can be any bytes.
@@ -78,7 +75,7 @@ fn split(argument: &OsStr) -> Result<(&str, Option<&[u8]>), CliError> {
         // What is behind the colon, with all that is behind the text.
         Some(path) => Ok((revision, bytes.get(valid.len() - path.len()..))),
         None if valid.len() == bytes.len() => Ok((revision, None)),
-        None => Err(CliError::RevisionText(quote(bytes))),
+        None => Err(CliError::RevisionText(path_text(bytes))),
     }
 }
 

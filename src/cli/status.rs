@@ -64,8 +64,15 @@ fn status(place: &Place) -> Result<(Option<CommitId>, Vec<ChangeLine>), CliError
     if let Some(daemon) = place.daemon() {
         return Ok((daemon.head()?, daemon.status()?));
     }
-    place.with_repo(|repo| {
+    let asked = place.with_repo(|repo| {
         let changes = repo.status()?;
         Ok((repo.head(), changes.iter().map(ChangeLine::new).collect()))
-    })
+    });
+    match (asked, place.reader()) {
+        // Nothing changes there, but it may not be what was committed.
+        (Err(CliError::ReadOnlyMount { .. }), Some(reader)) => {
+            Ok((reader.head()?, reader.status()?))
+        }
+        (asked, _) => asked,
+    }
 }

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::model::Timestamp;
+use crate::vfs::text::format_time;
 
 /// In the local time zone, to the second: `2026-03-01 12:00:00`.
 pub(super) fn local(time: Timestamp) -> String {
@@ -14,13 +15,10 @@ pub(super) fn local_with_offset(time: Timestamp) -> String {
     in_zone(time, &TimeZone::system(), "%Y-%m-%d %H:%M:%S %z")
 }
 
-/// As RFC 3339 says, in UTC and as exact as it was kept: `2026-03-01T11:00:00.000000001Z`.
-/// `None` for times beyond the year 9999, which a file can have.
+/// As RFC 3339 says, in UTC with all its nanoseconds: `2026-03-01T11:00:00.000000001Z`.
+/// `None` for times outside of the years 1 to 9999, which a file can have.
 pub(super) fn rfc3339(time: Timestamp) -> Option<String> {
-    let time = instant(time)?;
-    // RFC 3339 has four digits for a year and no sign.
-    let year = time.to_zoned(TimeZone::UTC).year();
-    (0..=9999).contains(&year).then(|| time.to_string())
+    Some(format_time(time)).filter(|text| !text.starts_with('@'))
 }
 
 /// How long before `now` it was, in the largest unit that fits: `5 minutes ago`.
@@ -37,8 +35,7 @@ pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
         (3600, "hour"),
         (60, "minute"),
     ];
-    let (unit, name) =
-        UNITS.into_iter().find(|(unit, _)| secs >= *unit).unwrap_or((1, "second"));
+    let (unit, name) = UNITS.into_iter().find(|(unit, _)| secs >= *unit).unwrap_or((1, "second"));
     match secs / unit {
         1 => format!("1 {name} ago"),
         n => format!("{n} {name}s ago"),
@@ -67,9 +64,9 @@ mod tests {
     #[test]
     fn times_have_all_nanoseconds_in_rfc_3339() {
         let text = |secs, nanos| rfc3339(Timestamp { secs, nanos });
-        assert_eq!(text(0, 0).as_deref(), Some("1970-01-01T00:00:00Z"));
+        assert_eq!(text(0, 0).as_deref(), Some("1970-01-01T00:00:00.000000000Z"));
         assert_eq!(text(1, 5).as_deref(), Some("1970-01-01T00:00:01.000000005Z"));
-        assert_eq!(text(-1, 500_000_000).as_deref(), Some("1969-12-31T23:59:59.5Z"));
+        assert_eq!(text(-1, 500_000_000).as_deref(), Some("1969-12-31T23:59:59.500000000Z"));
         assert_eq!(text(i64::MAX, 0), None);
         assert_eq!(text(i64::MIN, 999_999_999), None);
         assert_eq!(text(-100_000_000_000, 0), None);

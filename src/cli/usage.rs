@@ -18,7 +18,9 @@ pub(super) fn report(error: &clap::Error) -> ExitCode {
             ExitCode::SUCCESS
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            report_line("say what to do, for example `vst status`; `vst --help` lists all commands");
+            report_line(
+                "say what to do, for example `vst status`; `vst --help` lists all commands",
+            );
             ExitCode::from(USAGE_EXIT_CODE)
         }
         _ => {
