@@ -4,6 +4,9 @@
 pub const NAME_BYTES_MAX: usize = 255;
 /// Longest target of a symbolic link (Linux's `PATH_MAX` without its NUL).
 pub const SYMLINK_BYTES_MAX: usize = 4095;
+/// Largest number of an inode: above any that counting from 1 can reach, and far from where
+/// arithmetic overflows.
+pub const INO_MAX: u64 = (1 << 62) - 1;
 /// Largest file, as the kernel's signed offsets allow.
 pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
 /// Largest value of one extended attribute (Linux's `XATTR_SIZE_MAX`).

@@ -70,10 +70,22 @@ it), or @{10 minutes ago}. `vst COMMAND --help` tells more about a command.";
 #[derive(Debug, Args)]
 struct PlaceArgs {
     /// Run as if started in DIR, a directory inside a mounted tree
-    #[arg(short = 'C', value_name = "DIR", global = true, help_heading = "Where")]
+    #[arg(
+        id = "place_directory",
+        short = 'C',
+        value_name = "DIR",
+        global = true,
+        help_heading = "Where"
+    )]
     directory: Option<PathBuf>,
     /// Use this store, mounted or not, instead of the one mounted at the current directory
-    #[arg(long, value_name = "STORE", global = true, help_heading = "Where")]
+    #[arg(
+        id = "place_store",
+        long = "store",
+        value_name = "STORE",
+        global = true,
+        help_heading = "Where"
+    )]
     store: Option<PathBuf>,
 }
 
@@ -127,12 +139,24 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     use super::Cli;
 
     #[test]
     fn the_definition_of_the_commands_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn where_to_work_can_be_told_before_and_behind_every_command() {
+        for command in
+            ["commit", "status", "log", "show a", "ls a", "cat a:b", "restore a", "umount a"]
+        {
+            for line in [format!("vst --store s -C d {command}"), format!("vst {command} -C d")] {
+                let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+                assert_eq!(cli.place.directory.as_deref(), Some("d".as_ref()), "{line}");
+            }
+        }
     }
 }

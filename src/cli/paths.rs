@@ -27,7 +27,8 @@ pub(super) fn parse_paths(text: &str) -> Option<(Vec<u8>, Vec<u8>)> {
     // A quoted path can have arrows in it, but what is before or behind such a one is no path.
     text.match_indices(ARROW).find_map(|(at, _)| {
         let (from, to) = (&text[..at], &text[at + ARROW.len()..]);
-        if !to.starts_with('"') && to.contains(ARROW) {
+        let is_path = |text: &str| text.starts_with('"') || !text.contains(ARROW);
+        if !is_path(from) || !is_path(to) {
             return None;
         }
         Some((parse_path(from)?, parse_path(to)?))

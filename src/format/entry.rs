@@ -18,7 +18,7 @@
 
 use super::bytes::{FormatError, Reader, put_string, put_time, put_varint};
 use crate::base::limits::{
-    NODE_BYTES_MAX, SYMLINK_BYTES_MAX, XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX,
+    FILE_BYTES_MAX, NODE_BYTES_MAX, SYMLINK_BYTES_MAX, XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX,
     XATTRS_BYTES_MAX, XATTRS_INLINE_BYTES_MAX,
 };
 use crate::model::{
@@ -130,6 +130,9 @@ pub fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, FormatError> {
     let body = match kind {
         FileKind::Regular => {
             let size = reader.varint()?;
+            if size > FILE_BYTES_MAX {
+                return Err(reader.error("a file is larger than a file can be"));
+            }
             let content = match (size, tree) {
                 (0, false) => Content::Empty,
                 (0, true) => return Err(reader.error("an empty file has content")),
@@ -237,7 +240,7 @@ mod tests {
         for entry in [
             file(0, Content::Empty),
             file(1, Content::Chunk(ChunkId::new(id))),
-            file(u64::MAX, Content::Chunks(NodeId::new(id))),
+            file(i64::MAX as u64, Content::Chunks(NodeId::new(id))),
             entry(FileKind::Directory, EntryBody::Directory(None)),
             entry(FileKind::Directory, EntryBody::Directory(Some(NodeId::new(id)))),
             entry(FileKind::Symlink, EntryBody::Symlink(b"../x"[..].into())),

@@ -19,7 +19,7 @@
 use std::sync::Arc;
 
 use super::bytes::{FormatError, Reader, put_string, put_time, put_varint};
-use crate::base::limits::{LINKS_MAX, NAME_BYTES_MAX};
+use crate::base::limits::{INO_MAX, LINKS_MAX, NAME_BYTES_MAX};
 use crate::model::{CommitId, Ino, Name, NodeId, ObjectId, RootId, Timestamp};
 
 const STATE_MAGIC: &[u8; 3] = b"vw\x01";
@@ -67,7 +67,7 @@ impl WorktreeState {
             next_ino: reader.varint()?,
             ctime: reader.time()?,
         };
-        if state.next_ino <= Ino::ROOT.0 || state.next_ino >= 1 << 62 {
+        if state.next_ino <= Ino::ROOT.0 || state.next_ino > INO_MAX {
             return Err(reader.error("the next inode number is impossible"));
         }
         reader.finish()?;

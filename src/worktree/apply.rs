@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::file::File;
 use super::inode::{Body, Inode, Names};
 use super::state::{Worktree, lookup_in, revert};
 use super::tree::{Directory, Tree};
 use crate::base::limits::{
-    FILE_BYTES_MAX, LINKS_MAX, SYMLINK_BYTES_MAX, XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX,
-    XATTRS_BYTES_MAX,
+    FILE_BYTES_MAX, INO_MAX, LINKS_MAX, SYMLINK_BYTES_MAX, XATTR_NAME_BYTES_MAX,
+    XATTR_VALUE_BYTES_MAX, XATTRS_BYTES_MAX,
 };
 use crate::format::entry::encode_xattrs;
 use crate::format::worktree::SideRecord;
@@ -154,20 +156,21 @@ impl Worktree {
     /// Marks an inode dirty, and all directories above it. Stops where it was marked before.
     pub(super) fn mark(&mut self, ino: Ino) {
         let epoch = self.epoch;
-        let Some(inode) = self.inodes.get_mut(&ino) else { return };
-        if inode.epoch == epoch {
-            return;
-        }
-        let inode = Arc::make_mut(inode);
-        inode.epoch = epoch;
-        let names = inode.names.clone();
-        let dirty = Arc::make_mut(&mut self.dirty);
-        dirty.any = true;
-        for (parent, _) in &names {
-            dirty.children.entry(*parent).or_default().push(ino);
-        }
-        for (parent, _) in &names {
-            self.mark(*parent);
+        // No recursion: directories can lie deeper than a stack reaches.
+        let mut pending = SmallVec::<[Ino; 8]>::from_iter([ino]);
+        while let Some(ino) = pending.pop() {
+            if self.find(ino).is_none_or(|inode| inode.epoch == epoch) {
+                continue;
+            }
+            let Some(inode) = self.inodes.get_mut(&ino) else { continue };
+            let inode = Arc::make_mut(inode);
+            inode.epoch = epoch;
+            let dirty = Arc::make_mut(&mut self.dirty);
+            dirty.any = true;
+            for (parent, _) in &inode.names {
+                dirty.children.entry(*parent).or_default().push(ino);
+                pending.push(*parent);
+            }
         }
     }
 
@@ -238,7 +241,7 @@ impl Worktree {
             return Err(OpError::Exists);
         }
         let ino = inode.ino;
-        if ino == Ino::ROOT || self.inodes.contains_key(&ino) {
+        if !(Ino::ROOT.0 + 1..INO_MAX).contains(&ino.0) || self.inodes.contains_key(&ino) {
             return Err(OpError::Invalid);
         }
         let (value, side) = placeholder(inode.meta.kind, ino);

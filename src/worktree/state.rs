@@ -181,7 +181,9 @@ impl Worktree {
         let inode = inode_of(found, (parent, name.clone()), src)?;
         let directory = inode.is_directory();
         let names = if !directory && found.side.links > 0 {
-            let place = self.place(found.ino, src)?.unwrap_or_default();
+            let here = |place: &Place| place.names.iter().any(|(p, n)| *p == parent && n == name);
+            let place = self.place(found.ino, src)?.filter(here);
+            let place = place.ok_or_else(|| self.bad_places("a file is not where its name is"))?;
             for (parent, _) in &place.names {
                 self.load_directory(*parent, src)?;
             }
