@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::paths::shell;
 use super::usage::USAGE_EXIT_CODE;
 use crate::model::ObjectError;
 use crate::repo::{RepoError, RevisionError};
@@ -28,10 +29,13 @@ pub(super) enum CliError {
         /// The current directory.
         directory: PathBuf,
     },
+    /// There is nothing where the store should be.
+    #[error("there is no store {}: `vst mount {} DIR` makes one", .0.display(), shell(.0))]
+    MissingStore(PathBuf),
     /// A mount is there, but the process behind it is not.
     #[error(
-        "the process that served the mount {0} is gone: `vst umount {0}`, then mount it again; \
-         nothing that was acknowledged is lost", mountpoint.display()
+        "the process that served the mount {} is gone: `vst umount {}`, then mount it again",
+        mountpoint.display(), shell(mountpoint)
     )]
     DeadMount {
         /// Where it is mounted.

@@ -32,6 +32,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use rustix::io::Errno;
 
 use self::error::CliError;
 use self::terminal::Terminal;
@@ -117,8 +118,12 @@ pub fn run() -> ExitCode {
 
 fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
     if let Some(directory) = &cli.place.directory {
-        std::env::set_current_dir(directory)
-            .map_err(|error| CliError::io(format!("going to {}", directory.display()), error))?;
+        std::env::set_current_dir(directory).map_err(|error| {
+            match Errno::from_io_error(&error) {
+                Some(Errno::NOTCONN) => CliError::DeadMount { mountpoint: directory.clone() },
+                _ => CliError::io(format!("going to {}", directory.display()), error),
+            }
+        })?;
     }
     let store = cli.place.store.as_deref();
     match &cli.command {

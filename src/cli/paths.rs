@@ -2,6 +2,9 @@
 //!
 //! The top of the tree, whose path is empty, is shown as `.`.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::vfs::text::{quote_path, unquote_path};
@@ -33,6 +36,16 @@ pub(super) fn parse_paths(text: &str) -> Option<(Vec<u8>, Vec<u8>)> {
         }
         Some((parse_path(from)?, parse_path(to)?))
     })
+}
+
+/// Writes a path as a shell takes it, for commands that are proposed.
+pub(super) fn shell(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes();
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(byte);
+    if !bytes.is_empty() && bytes.iter().all(is_plain) {
+        return path.display().to_string();
+    }
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 /// A path in JSON, whose texts are Unicode while paths are bytes.
@@ -68,7 +81,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::{any, proptest};
 
-    use super::{ARROW, JsonPath, parse_path, parse_paths, path_text};
+    use super::{ARROW, JsonPath, parse_path, parse_paths, path_text, shell};
 
     #[test]
     fn a_path_that_is_no_text_keeps_its_bytes_in_json() {
@@ -86,6 +99,19 @@ mod tests {
         assert_eq!(parse_paths(r#""\" -> \"" -> new"#), paths("\" -> \"", "new"));
         for bad in ["old", "", "a -> b -> c", r#""a -> b"#, r#"a -> "b"#] {
             assert_eq!(parse_paths(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_proposed_command_can_be_pasted() {
+        for (path, text) in [
+            ("/home/mara/work-1.0", "/home/mara/work-1.0"),
+            ("/a b", "'/a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$x", "'$x'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell(path.as_ref()), text);
         }
     }
 

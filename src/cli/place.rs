@@ -1,6 +1,7 @@
 //! Where a command works: which store, through which mount, and what paths are relative to.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -46,10 +47,10 @@ impl Place {
             .map_err(|error| CliError::io("finding the current directory", error))?;
         let here = table.innermost_vst(&directory);
         let store = match (named, here) {
-            (Some(store), _) => {
-                let context = || format!("opening the store {}", store.display());
-                store.canonicalize().map_err(|error| CliError::io(context(), error))?
-            }
+            (Some(store), _) => store.canonicalize().map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => CliError::MissingStore(store.to_owned()),
+                _ => CliError::io(format!("opening the store {}", store.display()), error),
+            })?,
             (None, Some(mount)) => mount.source.clone(),
             (None, None) => return Err(CliError::NoStore { directory }),
         };

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::error::{CliError, report_line};
 use super::mountinfo::{MountEntry, MountTable};
+use super::paths::shell;
 use crate::base::limits::LOCK_BYTES_MAX;
 use crate::fuse::{MountError, Unmounter};
 
@@ -39,8 +40,8 @@ pub(super) enum UmountRefusal {
     #[error("nothing is mounted on {}", .0.display())]
     NotMounted(PathBuf),
     /// It is a directory in a mount.
-    #[error("{} is inside of the mount {mount}: `vst umount {mount}`", path.display(),
-        mount = mountpoint.display())]
+    #[error("{} is inside of the mount {}: `vst umount {}`", path.display(), mountpoint.display(),
+        shell(mountpoint))]
     Inside {
         /// What was to be unmounted.
         path: PathBuf,
@@ -48,8 +49,8 @@ pub(super) enum UmountRefusal {
         mountpoint: PathBuf,
     },
     /// It is the store.
-    #[error("{} is a store, which is mounted on {mount}: `vst umount {mount}`", path.display(),
-        mount = mountpoint.display())]
+    #[error("{} is a store, which is mounted on {}: `vst umount {}`", path.display(),
+        mountpoint.display(), shell(mountpoint))]
     Store {
         /// What was to be unmounted.
         path: PathBuf,
@@ -65,8 +66,8 @@ pub(super) enum UmountRefusal {
         kind: String,
     },
     /// Somebody uses it.
-    #[error("{mount} is in use: `fuser -vm {mount}` lists the programs that have a file open or \
-        stand in it; end them, or `cd` out of it, and try again", mount = .0.display())]
+    #[error("{} is in use: `fuser -vm {}` lists the programs that have a file open or stand in it; \
+        end them, or `cd` out of it, and try again", .0.display(), shell(.0))]
     Busy(PathBuf),
     /// It cannot be unmounted.
     #[error(transparent)]

@@ -1,5 +1,6 @@
 //! What is looked at before anything is mounted or made.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -9,6 +10,7 @@ use rustix::io::Errno;
 use super::MountArgs;
 use crate::cli::error::CliError;
 use crate::cli::mountinfo::MountTable;
+use crate::cli::paths::shell;
 use crate::fuse::MountError;
 
 const FUSE_DEVICE: &str = "/dev/fuse";
@@ -18,19 +20,19 @@ const FUSE_CONF: &str = "/etc/fuse.conf";
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum MountRefusal {
     /// There is no such directory.
-    #[error("the mountpoint {} does not exist: make it with `mkdir`", .0.display())]
+    #[error("the mountpoint {} does not exist: `mkdir {}` makes it", .0.display(), shell(.0))]
     NoMountpoint(PathBuf),
     /// It is something else.
     #[error("the mountpoint {} is not a directory", .0.display())]
     NotADirectory(PathBuf),
     /// It is a mountpoint of this program.
-    #[error("{} is mounted on {mountpoint} already: `vst umount {mountpoint}` ends that",
-        store.display())]
+    #[error("{} is mounted on {} already: `vst umount {}` ends that", store.display(),
+        mountpoint.display(), shell(mountpoint))]
     Mounted {
         /// What is mounted there.
         store: PathBuf,
         /// Where.
-        mountpoint: String,
+        mountpoint: PathBuf,
     },
     /// It is another mountpoint.
     #[error("{} is a mountpoint already, of type {kind}: choose another directory",
@@ -53,6 +55,10 @@ pub(in crate::cli) enum MountRefusal {
     /// The administrator does not want it.
     #[error("--allow-other needs the line `user_allow_other` in {FUSE_CONF}, or root")]
     AllowOther,
+    /// This user may not use FUSE, or nobody in this container.
+    #[error("{FUSE_DEVICE} may not be opened: mount as root, or let everybody use it with \
+        `chmod 666 {FUSE_DEVICE}`; a container needs --device {FUSE_DEVICE} --cap-add SYS_ADMIN")]
+    DeviceDenied,
     /// The kernel's side of FUSE, or the helper, is missing or refuses.
     #[error(transparent)]
     Fuse(#[from] MountError),
@@ -89,13 +95,11 @@ impl Checked {
         let store = resolve(&args.store)
             .map_err(|error| CliError::io(format!("looking at {}", args.store.display()), error))?;
         let mountpoint = mountpoint(&args.mountpoint)?;
-        check_mounts(&store, &mountpoint)?;
+        check_mounts(&mountpoint)?;
         if store.starts_with(&mountpoint) || mountpoint.starts_with(&store) {
             return Err(MountRefusal::Nested { store, mountpoint }.into());
         }
-        if !Path::new(FUSE_DEVICE).exists() {
-            return Err(MountRefusal::Fuse(MountError::NoDevice).into());
-        }
+        check_device()?;
         if args.allow_other && !rustix::process::geteuid().is_root() && !others_allowed() {
             return Err(MountRefusal::AllowOther.into());
         }
@@ -118,20 +122,26 @@ fn mountpoint(path: &Path) -> Result<PathBuf, CliError> {
     }
 }
 
-fn check_mounts(store: &Path, mountpoint: &Path) -> Result<(), CliError> {
+fn check_mounts(mountpoint: &Path) -> Result<(), CliError> {
     let table = MountTable::read().map_err(|error| CliError::io("looking for mounts", error))?;
     let Some(mount) = table.at(mountpoint) else { return Ok(()) };
-    let mounted = mountpoint.display().to_string();
+    let mountpoint = mountpoint.to_owned();
     Err(match mount.is_vst() {
-        true if mount.source == store => {
-            MountRefusal::Mounted { store: store.to_owned(), mountpoint: mounted }.into()
-        }
-        true => MountRefusal::Mounted { store: mount.source.clone(), mountpoint: mounted }.into(),
-        false => {
-            let (mountpoint, kind) = (mountpoint.to_owned(), mount.kind.clone());
-            MountRefusal::OtherMount { mountpoint, kind }.into()
-        }
+        true => MountRefusal::Mounted { store: mount.source.clone(), mountpoint }.into(),
+        false => MountRefusal::OtherMount { mountpoint, kind: mount.kind.clone() }.into(),
     })
+}
+
+/// Tells whether FUSE can be used, before a store is made for nothing.
+fn check_device() -> Result<(), MountRefusal> {
+    match File::options().read(true).write(true).open(FUSE_DEVICE) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => MountError::NoDevice.into(),
+            Some(Errno::ACCESS | Errno::PERM) => MountRefusal::DeviceDenied,
+            _ => MountError::Device(error).into(),
+        }),
+    }
 }
 
 /// Makes a path absolute and free of symbolic links, as far as it exists.

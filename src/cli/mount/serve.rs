@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -28,8 +27,8 @@ pub(super) const READY: &str = "ready\n";
 const THREADS_DEFAULT_MAX: usize = 8;
 /// How long those who use a mount that has to go away may finish.
 const USERS_WAIT: Duration = Duration::from_secs(3);
-/// The kernel's directory of FUSE connections, each with a file that ends it.
-const CONNECTIONS: &str = "/sys/fs/fuse/connections";
+/// How often it is tried to find a moment in which nothing is left to be written.
+const LEAVE_TRIES_MAX: usize = 100;
 
 /// Serves a mount until it goes away.
 pub(super) fn serve(args: &MountArgs, checked: &Checked) -> Result<(), CliError> {
@@ -52,7 +51,11 @@ pub(super) fn serve(args: &MountArgs, checked: &Checked) -> Result<(), CliError>
         threads: args.threads.map_or_else(default_threads, usize::from),
     };
     let mount = Mount::new(vfs, &options).map_err(MountRefusal::Fuse)?;
-    let ending = Ending { unmounter: mount.unmounter(), mountpoint: checked.mountpoint.clone() };
+    let ending = Ending {
+        unmounter: mount.unmounter(),
+        mountpoint: checked.mountpoint.clone(),
+        repo: repo.clone(),
+    };
     spawn("signals", {
         let ending = ending.clone();
         move || ending.on_signals(signals)
@@ -108,6 +111,8 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), CliError
 struct Ending {
     unmounter: Unmounter,
     mountpoint: PathBuf,
+    /// What is mounted, if it can change.
+    repo: Option<Arc<Repo>>,
 }
 
 impl Ending {
@@ -137,28 +142,37 @@ impl Ending {
     }
 
     fn unmount(&self) {
-        // Looked up before the mount is out of reach.
-        let connection = connection(&self.mountpoint);
         match self.unmounter.unmount_or_detach() {
             Ok(Unmounted::Clean) => {}
             Ok(Unmounted::Detached) => {
                 log::warn!("{} is in use; who uses it may finish", self.mountpoint.display());
                 thread::sleep(USERS_WAIT);
                 // This thread is gone by now if they did.
-                let ended = connection.and_then(|abort| std::fs::write(abort, "1"));
-                if let Err(error) = ended {
-                    log::error!("the connection to the kernel cannot be ended: {error}");
-                }
+                leave(self.repo.as_deref());
             }
             Err(error) => log::error!("{error}"),
         }
     }
 }
 
-/// The file that ends the connection of a mount at once: its users get errors from then on.
-fn connection(mountpoint: &Path) -> io::Result<PathBuf> {
-    let device = std::fs::metadata(mountpoint)?.dev();
-    Ok(Path::new(CONNECTIONS).join(rustix::fs::minor(device).to_string()).join("abort"))
+/// Ends this process, with everything on the disk that anybody was told is done.
+fn leave(repo: Option<&Repo>) -> ! {
+    let Some(repo) = repo else { std::process::exit(0) };
+    for _ in 0..LEAVE_TRIES_MAX {
+        if let Err(error) = repo.close() {
+            log::error!("{error}");
+            std::process::exit(1);
+        }
+        repo.look(|tree| {
+            // Nobody can change it while it is looked at.
+            if !tree.is_dirty() {
+                log::info!("left while the mount was in use");
+                std::process::exit(0);
+            }
+        });
+    }
+    log::error!("the mount is written to all the time: the last of it is lost");
+    std::process::exit(1)
 }
 
 /// Leaves the terminal for good, and tells the one who waits.
