@@ -46,7 +46,17 @@ impl Vfs {
         repo.relieve().map_err(|e| of_repo(&e))?;
         let data = Arc::from(data);
         let op = Op::Write { ino: live(ino), offset, data, kill_priv, time: Timestamp::now() };
-        repo.apply(&op).map_err(|e| of_op(&e))
+        let perm = || self.inode(ino).map(|inode| inode.meta.perm);
+        let before = if kill_priv { Some(perm()?) } else { None };
+        repo.apply(&op).map_err(|e| of_op(&e))?;
+        // After a write the kernel believes that the mode is what it was.
+        if let (Some(before), Some(notify)) = (before, self.notify.get())
+            && perm()? != before
+        {
+            notify.attributes_changed(live(ino));
+            notify.flush();
+        }
+        Ok(())
     }
 
     /// What an `open` with `O_TRUNC` does.

@@ -1,7 +1,11 @@
 //! Tests through a real mount: the built `vst` binary, the kernel and the tools that people use.
 //! They need `/dev/fuse`, and root or `fusermount3`.
 
+mod concurrency;
+mod control;
+mod failure;
 mod harness;
+mod posix;
 mod round_trip;
 mod shell;
 mod tools;

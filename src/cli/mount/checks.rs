@@ -1,5 +1,6 @@
 //! What is looked at before anything is mounted or made.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -54,6 +55,12 @@ pub(in crate::cli) enum MountRefusal {
     /// The administrator does not want it.
     #[error("--allow-other needs the line `user_allow_other` in {FUSE_CONF}, or root")]
     AllowOther,
+    /// This user may not use FUSE, or nobody in this container.
+    #[error(
+        "{FUSE_DEVICE} may not be opened: mount as root, or let everybody use it with \
+        `chmod 666 {FUSE_DEVICE}`; a container needs --device {FUSE_DEVICE} --cap-add SYS_ADMIN"
+    )]
+    DeviceDenied,
     /// The kernel's side of FUSE, or the helper, is missing or refuses.
     #[error(transparent)]
     Fuse(#[from] MountError),
@@ -94,9 +101,7 @@ impl Checked {
         if store.starts_with(&mountpoint) || mountpoint.starts_with(&store) {
             return Err(MountRefusal::Nested { store, mountpoint }.into());
         }
-        if !Path::new(FUSE_DEVICE).exists() {
-            return Err(MountRefusal::Fuse(MountError::NoDevice).into());
-        }
+        check_device()?;
         if args.allow_other && !rustix::process::geteuid().is_root() && !others_allowed() {
             return Err(MountRefusal::AllowOther.into());
         }
@@ -127,6 +132,18 @@ fn check_mounts(mountpoint: &Path) -> Result<(), CliError> {
         true => MountRefusal::Mounted { store: mount.source.clone(), mountpoint }.into(),
         false => MountRefusal::OtherMount { mountpoint, kind: mount.kind.clone() }.into(),
     })
+}
+
+/// Tells whether FUSE can be used, before a store is made for nothing.
+fn check_device() -> Result<(), MountRefusal> {
+    match File::options().read(true).write(true).open(FUSE_DEVICE) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => MountError::NoDevice.into(),
+            Some(Errno::ACCESS | Errno::PERM) => MountRefusal::DeviceDenied,
+            _ => MountError::Device(error).into(),
+        }),
+    }
 }
 
 /// Makes a path absolute and free of symbolic links, as far as it exists.
