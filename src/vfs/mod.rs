@@ -13,6 +13,7 @@ mod control;
 mod data;
 mod handles;
 mod live;
+mod snapshot_list;
 mod snapshots;
 pub mod text;
 mod types;
