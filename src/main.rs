@@ -1,3 +1,7 @@
 //! The `vst` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vst::cli::run()
+}

@@ -82,3 +82,22 @@ pub const REF_NAME_PARTS_MAX: usize = 16;
 pub const LOCK_BYTES_MAX: usize = 64;
 /// Longest `format` file that is looked at.
 pub const FORMAT_FILE_BYTES_MAX: usize = 256;
+/// How often an operation is tried again after what it needs was read, before it waits for the
+/// disk under the lock.
+pub const LOAD_RETRIES_MAX: usize = 256;
+/// File content that is in memory only. Whoever writes more waits until it is in the store.
+pub const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Fewest hex digits that name a commit on the command line.
+pub const REVISION_PREFIX_DIGITS_MIN: usize = 4;
+/// Fewest hex digits that name a commit in a path of the mount.
+pub const SNAPSHOT_PREFIX_DIGITS_MIN: usize = 8;
+/// Most commits that the control file `log` lists.
+pub const LOG_LINES_MAX: usize = 10_000;
+/// How often a restore is prepared anew because the tree changed meanwhile.
+pub const RESTORE_TRIES_MAX: usize = 32;
+/// Fewest threads that answer requests.
+pub const FUSE_THREADS_MIN: usize = 2;
+/// Largest write that the kernel sends in one request.
+pub const WRITE_BYTES_MAX: u32 = 1024 * 1024;
+/// A list of states of the worktree that is longer is cut down when the store is opened.
+pub const STATE_LOG_BYTES_MAX: u64 = 1024 * 1024;

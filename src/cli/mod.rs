@@ -1,1 +1,167 @@
-//! To be filled.
+//! Layer 7: the command line, one file a subcommand.
+//!
+//! What a command prints for programs goes to stdout, what it has to say beside that to stderr.
+//! An error is one line on stderr, `vst: ` and what is wrong and what to do about it. The exit
+//! code is 0 if all was done, 1 if something failed and 2 if the command was not understood.
+
+mod cat;
+mod changes;
+mod commit;
+mod commit_view;
+mod daemon;
+mod error;
+mod log;
+mod ls;
+mod mount;
+mod mountinfo;
+mod paint;
+mod paths;
+mod place;
+mod restore;
+mod revision;
+mod show;
+mod status;
+mod terminal;
+mod time;
+mod umount;
+mod units;
+mod usage;
+mod users;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use rustix::io::Errno;
+
+use self::error::CliError;
+use self::terminal::Terminal;
+
+/// A versioned filesystem: snapshot a whole working tree in microseconds.
+///
+/// `vst mount STORE DIR` shows the tree that STORE holds in DIR. Work there with any tool, and
+/// take a snapshot of everything with `vst commit`, or with `touch DIR/.vst/commit`. Every
+/// snapshot can be looked at, read-only, in DIR/.snapshots.
+#[derive(Debug, Parser)]
+#[command(name = "vst", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(disable_help_subcommand = true, subcommand_required = true)]
+struct Cli {
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+A first look:
+  vst mount ~/work.store ~/work    make a store and mount it
+  cd ~/work                        the commands below find the store from here
+  echo hello > file
+  vst commit -m 'a beginning'      prints the id of the snapshot
+  vst status                       what changed since
+  vst log --stat                   all snapshots, and what changed in each
+  vst cat HEAD~1:file              a file as it was before the last one
+  vst restore HEAD~1 file          and bring it back
+  vst umount ~/work
+
+A REV is the id of a commit or the beginning of one, a tag, HEAD, HEAD~3 (three commits before
+it), or @{10 minutes ago}. `vst COMMAND --help` tells more about a command.";
+
+/// Options that tell every command where to work.
+#[derive(Debug, Args)]
+struct PlaceArgs {
+    /// Run as if started in DIR, a directory inside a mounted tree
+    #[arg(
+        id = "place_directory",
+        short = 'C',
+        value_name = "DIR",
+        global = true,
+        help_heading = "Where"
+    )]
+    directory: Option<PathBuf>,
+    /// Use this store, mounted or not, instead of the one mounted at the current directory
+    #[arg(
+        id = "place_store",
+        long = "store",
+        value_name = "STORE",
+        global = true,
+        help_heading = "Where"
+    )]
+    store: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Mount(mount::MountArgs),
+    Umount(umount::UmountArgs),
+    Commit(commit::CommitArgs),
+    Status(status::StatusArgs),
+    Log(log::LogArgs),
+    Show(show::ShowArgs),
+    Ls(ls::LsArgs),
+    Cat(cat::CatArgs),
+    Restore(restore::RestoreArgs),
+}
+
+/// Does what the arguments of the process say, and tells how it went.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::report(&error),
+    };
+    let mut terminal = Terminal::new();
+    match execute(&cli, &mut terminal).and_then(|()| Ok(terminal.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
+}
+
+fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
+    if let Some(directory) = &cli.place.directory {
+        std::env::set_current_dir(directory).map_err(|error| {
+            match Errno::from_io_error(&error) {
+                Some(Errno::NOTCONN) => CliError::DeadMount { mountpoint: directory.clone() },
+                _ => CliError::io(format!("going to {}", directory.display()), error),
+            }
+        })?;
+    }
+    let store = cli.place.store.as_deref();
+    match &cli.command {
+        Command::Mount(_) | Command::Umount(_) if store.is_some() => {
+            Err(CliError::StoreOptionNotTaken)
+        }
+        Command::Mount(args) => mount::run(args),
+        Command::Umount(args) => umount::run(args),
+        Command::Commit(args) => commit::run(args, store, terminal),
+        Command::Status(args) => status::run(args, store, terminal),
+        Command::Log(args) => log::run(args, store, terminal),
+        Command::Show(args) => show::run(args, store, terminal),
+        Command::Ls(args) => ls::run(args, store, terminal),
+        Command::Cat(args) => cat::run(args, store, terminal),
+        Command::Restore(args) => restore::run(args, store, terminal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::Cli;
+
+    #[test]
+    fn the_definition_of_the_commands_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn where_to_work_can_be_told_before_and_behind_every_command() {
+        for command in
+            ["commit", "status", "log", "show a", "ls a", "cat a:b", "restore a", "umount a"]
+        {
+            for line in [format!("vst --store s -C d {command}"), format!("vst {command} -C d")] {
+                let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+                assert_eq!(cli.place.directory.as_deref(), Some("d".as_ref()), "{line}");
+            }
+        }
+    }
+}

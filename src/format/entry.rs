@@ -170,6 +170,13 @@ pub fn is_directory(entry: &[u8]) -> bool {
     entry.first().is_some_and(|tag| tag & KIND_MASK == FileKind::Directory as u8)
 }
 
+/// The kind that an encoded entry tells, without reading the rest. Entries of a live directory
+/// that wait for a commit may consist of their kind alone.
+pub fn kind_of(entry: &[u8]) -> FileKind {
+    let tag = entry.first().copied().unwrap_or_default();
+    KINDS.get(usize::from(tag & KIND_MASK)).copied().unwrap_or(FileKind::Regular)
+}
+
 /// Encodes extended attributes.
 pub fn encode_xattrs(xattrs: &Xattrs) -> Vec<u8> {
     let mut out = Vec::new();

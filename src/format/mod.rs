@@ -9,4 +9,5 @@ pub mod node;
 pub mod pack;
 pub mod ref_file;
 pub mod root;
+pub mod state_log;
 pub mod worktree;

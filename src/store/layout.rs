@@ -6,6 +6,7 @@
 //! packs/     see `pack`
 //! refs/      see `refs`
 //! commits    see `commit_log`
+//! worktree   see `state_log`
 //! ```
 //!
 //! A directory without `format` is a store whose creation was interrupted if it holds nothing but
@@ -16,6 +17,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::commit_log::CommitLog;
+use super::state_log::StateLog;
 use super::{Durability, StoreError, StoreLock, files};
 use crate::base::limits;
 
@@ -58,6 +60,10 @@ impl Layout {
         self.root.join("commits")
     }
 
+    pub(super) fn states(&self) -> PathBuf {
+        self.root.join("worktree")
+    }
+
     fn format(&self) -> PathBuf {
         self.root.join("format")
     }
@@ -71,6 +77,7 @@ impl Layout {
             let ours = match name.to_str() {
                 Some("lock" | ".tmp-format") => true,
                 Some("commits") => self.holds_no_commit(),
+                Some("worktree") => self.holds_no_state(),
                 Some("packs" | "refs") => files::names_in(&self.root.join(name))?.is_empty(),
                 _ => false,
             };
@@ -84,6 +91,11 @@ impl Layout {
     fn holds_no_commit(&self) -> bool {
         std::fs::metadata(self.commits())
             .is_ok_and(|meta| meta.len() <= crate::format::commit_log::HEADER_BYTES as u64)
+    }
+
+    fn holds_no_state(&self) -> bool {
+        std::fs::metadata(self.states())
+            .is_ok_and(|meta| meta.len() <= crate::format::state_log::HEADER_BYTES as u64)
     }
 
     fn check_format(&self, bytes: &[u8]) -> Result<(), StoreError> {
@@ -131,6 +143,7 @@ impl Layout {
             }
         }
         CommitLog::create(&self.commits())?;
+        StateLog::create(&self.states())?;
         files::sync_dir(&self.root)?;
         let text = format!("{FORMAT_PREFIX}{VERSION}\n");
         files::replace(&self.format(), text.as_bytes(), Durability::Strict)
@@ -145,10 +158,10 @@ mod tests {
 
     #[test]
     fn creation_goes_on_from_wherever_it_was_interrupted() {
-        for steps in 0..6 {
+        for steps in 0..7 {
             let dir = tempfile::tempdir().unwrap();
             let layout = Layout::new(&dir.path().join("store"));
-            let paths = ["", "lock", "packs", "refs", "commits", ".tmp-format"];
+            let paths = ["", "lock", "packs", "refs", "commits", "worktree", ".tmp-format"];
             for name in &paths[..steps] {
                 let path = layout.root().join(name);
                 match *name {

@@ -15,6 +15,7 @@ mod objects;
 mod options;
 mod pack;
 mod refs;
+mod state_log;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ pub use self::objects::{ObjectInfo, ObjectStats, ObjectStore};
 pub use self::options::{Durability, OpenOptions};
 pub use self::pack::{IoCounts, PackOptions, PackStore};
 pub use self::refs::{Expected, RefName, RefNameError, Refs};
+pub use self::state_log::StateLog;
 
 /// A store: objects, the refs that keep them alive, and the list of snapshots.
 pub struct Store {
@@ -39,6 +41,7 @@ pub struct Store {
     packs: Arc<PackStore>,
     refs: Refs,
     commits: CommitLog,
+    states: StateLog,
     /// None if the store is open for reading only. Dropped last.
     lock: Option<StoreLock>,
 }
@@ -84,7 +87,8 @@ impl Store {
         };
         let refs = Refs::open(layout.refs(), options.read_only);
         let commits = CommitLog::open(layout.commits(), options.read_only)?;
-        Ok(Self { layout, options, packs: Arc::new(packs), refs, commits, lock })
+        let states = StateLog::open(layout.states(), options.read_only)?;
+        Ok(Self { layout, options, packs: Arc::new(packs), refs, commits, states, lock })
     }
 
     /// The directory.
@@ -110,6 +114,11 @@ impl Store {
     /// The list of snapshots.
     pub fn commits(&self) -> &CommitLog {
         &self.commits
+    }
+
+    /// The states of the worktree.
+    pub fn states(&self) -> &StateLog {
+        &self.states
     }
 
     /// The lock, if this process owns the store.

@@ -1,1 +1,472 @@
-//! To be filled.
+//! Layer 5: a filesystem as calls. It takes and gives plain values and knows no FUSE, so that it
+//! can be tested without a mount and spoken to by any transport.
+//!
+//! Three kinds of things are in it, told apart by their inode numbers: the live tree, whose
+//! numbers are its own; the control files of `.vst`; and the commits under `.snapshots`. A
+//! filesystem of one commit has that commit's tree in place of the live one.
+//!
+//! Locks: see `repo`; the tables of handles and references are leaves and are never held while
+//! anything else is called.
+
+pub mod acl;
+mod control;
+mod data;
+mod handles;
+mod live;
+mod snapshots;
+pub mod text;
+mod types;
+mod xattr;
+
+use std::sync::{Arc, OnceLock};
+
+use rustix::io::Errno;
+
+use crate::model::{CommitId, FileKind, Ino, Name, ObjectSource, RenameMode, RootId, Timestamp};
+use crate::repo::{History, Repo, Touched};
+use control::ControlFile;
+use handles::{Handles, Lookups};
+use live::LiveDirectory;
+use snapshots::{SnapshotDirectory, Snapshots};
+
+pub use types::{
+    Answer, Attr, Caller, DirRow, EntryOut, LookupOut, OpenOut, SetAttrIn, StatfsOut, Ttl,
+};
+
+/// Tells the kernel that what it believes has changed behind its back.
+pub trait Notify: Send + Sync {
+    /// A name in a directory stands for something else, or for nothing, or again for something.
+    fn entry_changed(&self, parent: Ino, name: &Name);
+    /// Attributes or content of an inode changed.
+    fn inode_changed(&self, ino: Ino);
+    /// Waits until the kernel knows all that it was told.
+    fn flush(&self);
+}
+
+/// A filesystem.
+pub struct Vfs {
+    live: Option<Arc<Repo>>,
+    history: History,
+    /// User and group that the control files belong to.
+    owner: (u32, u32),
+    mounted: Timestamp,
+    lookups: Lookups,
+    snapshots: Snapshots,
+    directories: Handles<OpenDirectory>,
+    controls: Handles<ControlFile>,
+    notify: OnceLock<Box<dyn Notify>>,
+}
+
+enum OpenDirectory {
+    Live(parking_lot::Mutex<LiveDirectory>),
+    Snapshot(SnapshotDirectory),
+    Control,
+}
+
+/// What an inode number is the number of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Realm {
+    Live,
+    Control,
+    Snapshot,
+}
+
+impl Vfs {
+    /// The filesystem of a working tree, whose control files belong to this user and group.
+    pub fn live(repo: Arc<Repo>, owner: (u32, u32)) -> Self {
+        Self::new(Some(repo.clone()), repo.history().clone(), owner, Snapshots::default())
+    }
+
+    /// The filesystem of one committed tree, which cannot be changed.
+    pub fn committed(history: History, root: RootId, owner: (u32, u32)) -> Self {
+        Self::new(None, history, owner, Snapshots::with_top(root))
+    }
+
+    fn new(
+        live: Option<Arc<Repo>>,
+        history: History,
+        owner: (u32, u32),
+        snapshots: Snapshots,
+    ) -> Self {
+        Self {
+            live,
+            history,
+            owner,
+            mounted: Timestamp::now(),
+            lookups: Lookups::default(),
+            snapshots,
+            directories: Handles::default(),
+            controls: Handles::default(),
+            notify: OnceLock::new(),
+        }
+    }
+
+    /// Sets who is told of changes behind the kernel's back. Counts once.
+    pub fn set_notify(&self, notify: Box<dyn Notify>) {
+        let _ = self.notify.set(notify);
+    }
+
+    fn source(&self) -> &dyn ObjectSource {
+        self.history.source()
+    }
+
+    fn head(&self) -> Option<CommitId> {
+        match &self.live {
+            Some(repo) => repo.head(),
+            None => self.history.head().ok().flatten(),
+        }
+    }
+
+    fn realm(&self, ino: u64) -> Realm {
+        if ino & snapshots::INO_BIT != 0 {
+            Realm::Snapshot
+        } else if ino & control::INO_BIT != 0 {
+            Realm::Control
+        } else if self.live.is_some() {
+            Realm::Live
+        } else {
+            Realm::Snapshot
+        }
+    }
+
+    /// Refuses to change what cannot be changed.
+    fn writable(&self, ino: u64) -> Answer<()> {
+        match self.realm(ino) {
+            Realm::Live => Ok(()),
+            Realm::Control => Err(Errno::PERM),
+            Realm::Snapshot => Err(Errno::ROFS),
+        }
+    }
+
+    /// Finds a name in a directory. The kernel holds what is found until it forgets it.
+    pub fn lookup(&self, parent: u64, name: &[u8]) -> Answer<LookupOut> {
+        if parent == Ino::ROOT.0 {
+            match name {
+                control::NAME => return self.control_top().map(LookupOut::Found),
+                snapshots::NAME => return Ok(LookupOut::Found(self.snapshots_top())),
+                _ => {}
+            }
+        }
+        match self.realm(parent) {
+            Realm::Live => self.live_lookup(parent, name),
+            Realm::Control => self.control_lookup(parent, name),
+            Realm::Snapshot => self.snapshot_lookup(parent, name),
+        }
+    }
+
+    /// Takes references away that look-ups gave.
+    pub fn forget(&self, ino: u64, count: u64) {
+        match self.realm(ino) {
+            Realm::Live => self.live_forget(ino, count),
+            Realm::Control => {}
+            Realm::Snapshot => self.snapshots.forget(ino, count),
+        }
+    }
+
+    /// Tells what `stat` wants to know.
+    pub fn getattr(&self, ino: u64) -> Answer<EntryOut> {
+        match self.realm(ino) {
+            Realm::Live => Ok(EntryOut { attr: self.live_attr(ino)?, ttl: Ttl::Forever }),
+            Realm::Control => self.control_attr(ino),
+            Realm::Snapshot => self.snapshot_attr(ino),
+        }
+    }
+
+    /// Changes attributes. A change of the time of `.vst/commit` makes a commit.
+    pub fn setattr(&self, caller: Caller, ino: u64, set: SetAttrIn) -> Answer<EntryOut> {
+        match self.realm(ino) {
+            Realm::Live => {
+                let attr = self.live_setattr(caller, ino, set)?;
+                return Ok(EntryOut { attr, ttl: Ttl::Forever });
+            }
+            Realm::Control if set.perm.is_some() || set.uid.is_some() || set.gid.is_some() => {
+                return Err(Errno::PERM);
+            }
+            Realm::Control if set.mtime.is_some() => self.control_touch(ino)?,
+            Realm::Control => {}
+            Realm::Snapshot => return Err(Errno::ROFS),
+        }
+        self.control_attr(ino)
+    }
+
+    /// Reads the target of a symbolic link.
+    pub fn readlink(&self, ino: u64) -> Answer<Vec<u8>> {
+        match self.realm(ino) {
+            Realm::Live => self.live_readlink(ino),
+            Realm::Control => Err(Errno::INVAL),
+            Realm::Snapshot => self.snapshot_readlink(ino),
+        }
+    }
+
+    /// Makes a regular file, directory or special file.
+    pub fn create(
+        &self,
+        caller: Caller,
+        parent: u64,
+        name: &[u8],
+        kind: FileKind,
+        mode: u16,
+        rdev: u32,
+    ) -> Answer<EntryOut> {
+        self.writable(parent)?;
+        self.live_create(caller, parent, name, &live::New { kind, mode, rdev, target: b"" })
+    }
+
+    /// Makes a symbolic link.
+    pub fn symlink(
+        &self,
+        caller: Caller,
+        parent: u64,
+        name: &[u8],
+        target: &[u8],
+    ) -> Answer<EntryOut> {
+        self.writable(parent)?;
+        let new = live::New { kind: FileKind::Symlink, mode: 0o777, rdev: 0, target };
+        self.live_create(caller, parent, name, &new)
+    }
+
+    /// Gives a file another name.
+    pub fn link(&self, ino: u64, parent: u64, name: &[u8]) -> Answer<EntryOut> {
+        self.writable(parent)?;
+        if self.realm(ino) != Realm::Live {
+            return Err(Errno::XDEV);
+        }
+        self.live_link(ino, parent, name)
+    }
+
+    /// Removes a name of a file that is no directory.
+    pub fn unlink(&self, parent: u64, name: &[u8]) -> Answer<()> {
+        self.writable(parent)?;
+        self.live_remove(parent, name, false)
+    }
+
+    /// Removes an empty directory.
+    pub fn rmdir(&self, parent: u64, name: &[u8]) -> Answer<()> {
+        self.writable(parent)?;
+        self.live_remove(parent, name, true)
+    }
+
+    /// Moves an entry.
+    pub fn rename(&self, from: (u64, &[u8]), to: (u64, &[u8]), mode: RenameMode) -> Answer<()> {
+        self.writable(from.0)?;
+        self.writable(to.0)?;
+        self.live_rename(from, to, mode)
+    }
+
+    /// Opens a file that is no directory.
+    pub fn open(&self, caller: Caller, ino: u64, flags: OpenFlags) -> Answer<OpenOut> {
+        match self.realm(ino) {
+            Realm::Live => {
+                if flags.truncate {
+                    self.live_open_truncate(caller, ino)?;
+                }
+                Ok(OpenOut { fh: 0, direct: false })
+            }
+            Realm::Control => {
+                let fh = self.controls.open(self.control_open(ino, flags.read)?);
+                Ok(OpenOut { fh, direct: true })
+            }
+            Realm::Snapshot if flags.write || flags.truncate => Err(Errno::ROFS),
+            Realm::Snapshot => Ok(OpenOut { fh: 0, direct: false }),
+        }
+    }
+
+    /// Closes a file.
+    pub fn release(&self, ino: u64, fh: u64) {
+        if self.realm(ino) == Realm::Control {
+            self.controls.close(fh);
+        }
+    }
+
+    /// Reads up to `len` bytes into `buf`; fewer come only at the end of the file.
+    pub fn read(
+        &self,
+        ino: u64,
+        fh: u64,
+        offset: u64,
+        len: usize,
+        buf: &mut Vec<u8>,
+    ) -> Answer<()> {
+        match self.realm(ino) {
+            Realm::Live => self.live_read(ino, offset, len, buf),
+            Realm::Control => {
+                let file = self.controls.find(fh).ok_or(Errno::BADF)?;
+                Self::control_read(&file, offset, len, buf);
+                Ok(())
+            }
+            Realm::Snapshot => self.snapshot_read(ino, offset, len, buf),
+        }
+    }
+
+    /// Writes all of `data`, or does what a control file is asked for.
+    pub fn write(
+        &self,
+        ino: u64,
+        fh: u64,
+        offset: u64,
+        data: &[u8],
+        kill_priv: bool,
+    ) -> Answer<()> {
+        match self.realm(ino) {
+            Realm::Live => self.live_write(ino, offset, data, kill_priv),
+            Realm::Control => {
+                let file = self.controls.find(fh).ok_or(Errno::BADF)?;
+                self.control_write(&file, data)
+            }
+            Realm::Snapshot => Err(Errno::ROFS),
+        }
+    }
+
+    /// Makes a file durable, and with it everything that was done before.
+    pub fn fsync(&self, ino: u64, fh: u64) -> Answer<()> {
+        match self.realm(ino) {
+            Realm::Live => self.live_fsync(),
+            Realm::Control => {
+                let file = self.controls.find(fh).ok_or(Errno::BADF)?;
+                self.control_fsync(&file)
+            }
+            Realm::Snapshot => Ok(()),
+        }
+    }
+
+    /// Makes a directory durable, and with it everything that was done before.
+    pub fn fsyncdir(&self, ino: u64) -> Answer<()> {
+        match self.realm(ino) {
+            Realm::Live => self.live_fsync(),
+            Realm::Control | Realm::Snapshot => Ok(()),
+        }
+    }
+
+    /// Sets room aside, or takes it back.
+    pub fn fallocate(&self, ino: u64, offset: u64, len: u64, mode: i32) -> Answer<()> {
+        self.writable(ino)?;
+        self.live_fallocate(ino, offset, len, mode)
+    }
+
+    /// Finds data or holes. Other kinds of seeking are the kernel's own affair.
+    pub fn lseek(&self, ino: u64, offset: i64, whence: i32) -> Answer<u64> {
+        match self.realm(ino) {
+            Realm::Live => self.seek(self.inode(ino)?.file().ok_or(Errno::INVAL)?, offset, whence),
+            Realm::Control => Err(Errno::INVAL),
+            Realm::Snapshot => self.seek(&self.snapshot_file(ino)?, offset, whence),
+        }
+    }
+
+    /// Opens a directory: its entries are listed as they are when listing begins.
+    pub fn opendir(&self, ino: u64) -> Answer<OpenOut> {
+        let directory = match self.realm(ino) {
+            Realm::Live => OpenDirectory::Live(self.live_opendir(ino)?.into()),
+            Realm::Control => OpenDirectory::Control,
+            Realm::Snapshot => OpenDirectory::Snapshot(self.snapshot_opendir(ino)?),
+        };
+        Ok(OpenOut { fh: self.directories.open(directory), direct: false })
+    }
+
+    /// Closes a directory.
+    pub fn releasedir(&self, fh: u64) {
+        self.directories.close(fh);
+    }
+
+    /// Lists a directory from a row on, until `row` takes no more. With `plus` the rows tell all
+    /// about each entry, and the kernel holds those that were taken.
+    pub fn readdir(
+        &self,
+        fh: u64,
+        from: u64,
+        plus: bool,
+        row: &mut dyn FnMut(DirRow<'_>) -> bool,
+    ) -> Answer<()> {
+        let directory = self.directories.find(fh).ok_or(Errno::BADF)?;
+        match &*directory {
+            OpenDirectory::Live(directory) => {
+                let mut directory = directory.lock();
+                if from == 0 {
+                    // Reading from the start, the first time or after `rewinddir`, sees what is
+                    // there now.
+                    *directory = self.live_opendir(directory.ino.0)?;
+                }
+                self.live_readdir(&directory, from, plus, row)
+            }
+            OpenDirectory::Snapshot(directory) => self.snapshot_readdir(directory, from, plus, row),
+            OpenDirectory::Control => self.control_readdir(from, row),
+        }
+    }
+
+    /// Reads an extended attribute.
+    pub fn getxattr(&self, ino: u64, name: &[u8]) -> Answer<Vec<u8>> {
+        match self.realm(ino) {
+            Realm::Live => self.live_getxattr(ino, name),
+            Realm::Control => Err(Errno::NODATA),
+            Realm::Snapshot => self.snapshot_getxattr(ino, name),
+        }
+    }
+
+    /// Lists the names of extended attributes, each followed by a NUL.
+    pub fn listxattr(&self, ino: u64) -> Answer<Vec<u8>> {
+        match self.realm(ino) {
+            Realm::Live => self.live_listxattr(ino),
+            Realm::Control => Ok(Vec::new()),
+            Realm::Snapshot => self.snapshot_listxattr(ino),
+        }
+    }
+
+    /// Sets an extended attribute; `user.vst.commit` of the top makes a commit.
+    pub fn setxattr(
+        &self,
+        caller: Caller,
+        ino: u64,
+        name: &[u8],
+        value: &[u8],
+        flags: i32,
+    ) -> Answer<()> {
+        self.writable(ino)?;
+        self.live_setxattr(caller, ino, name, value, flags)
+    }
+
+    /// Removes an extended attribute.
+    pub fn removexattr(&self, ino: u64, name: &[u8]) -> Answer<()> {
+        self.writable(ino)?;
+        self.live_removexattr(ino, name)
+    }
+
+    /// Tells how much room the disk below has.
+    pub fn statfs(&self) -> Answer<StatfsOut> {
+        let disk = rustix::fs::statvfs(self.history.store().path())?;
+        let block_bytes = u32::try_from(disk.f_frsize).unwrap_or(4096);
+        Ok(StatfsOut {
+            block_bytes,
+            blocks: disk.f_blocks,
+            free: disk.f_bfree,
+            available: disk.f_bavail,
+            files: disk.f_files,
+            files_free: disk.f_ffree,
+        })
+    }
+
+    /// Tells the kernel what changed behind its back. Called with no lock held.
+    fn announce(&self, touched: &[Touched]) {
+        let notify = self.notify.get();
+        for touched in touched {
+            match (touched, notify) {
+                (Touched::Entry(parent, name), Some(notify)) => notify.entry_changed(*parent, name),
+                (Touched::Inode(ino), Some(notify)) => notify.inode_changed(*ino),
+                (Touched::Removed(ino), _) => self.drop_if_unheld(*ino),
+                (_, None) => {}
+            }
+        }
+        if let Some(notify) = notify {
+            notify.flush();
+        }
+    }
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenFlags {
+    /// To read it.
+    pub read: bool,
+    /// To write it.
+    pub write: bool,
+    /// To make it empty.
+    pub truncate: bool,
+}

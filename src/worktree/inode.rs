@@ -115,6 +115,11 @@ impl Inode {
         }
     }
 
+    /// Tells whether its entry does not tell all of it yet.
+    pub fn is_dirty(&self) -> bool {
+        self.epoch != 0
+    }
+
     /// Tells whether it is a directory.
     pub fn is_directory(&self) -> bool {
         self.meta.kind == FileKind::Directory

@@ -3,8 +3,11 @@
 
 mod apply;
 mod commit;
+mod committed;
+mod diff;
 mod file;
 mod inode;
+mod linked;
 mod links;
 mod rename;
 mod state;
@@ -14,6 +17,8 @@ pub mod tree;
 
 pub use apply::OpError;
 pub use commit::{CommitCounts, Committed, Snapshot};
+pub use committed::{CommittedDirectory, CommittedTree};
+pub use diff::{Change, ChangeKind, DiffOptions, diff_entries, diff_roots};
 pub use file::File;
 pub use inode::{Body, Inode, Names, load_xattrs};
 pub use state::{Found, InoHasher, Worktree, inode_of, lookup_in};

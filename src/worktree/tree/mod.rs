@@ -15,6 +15,7 @@
 //! levels from one hash of the key, as skip trees do.
 
 mod cut;
+mod diff;
 mod edit;
 mod hash;
 mod node;
@@ -30,6 +31,7 @@ use crate::format::entry::is_directory;
 use crate::format::worktree::SideRecord;
 use crate::model::{NodeId, ObjectError, ObjectId};
 
+pub use diff::Difference;
 pub use hash::{HashCounts, Hasher};
 use node::Lazy;
 pub use read::Item;

@@ -1,0 +1,209 @@
+//! Talks to the process that serves a mount, through the files in its `.vst`.
+//!
+//! The answer to what was written is read from the same handle; after a failed write it is the
+//! reason, in words.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
+
+use super::changes::ChangeLine;
+use super::error::CliError;
+use super::mountinfo::MountEntry;
+use crate::model::CommitId;
+
+const COMMIT_XATTR: &str = "user.vst.commit";
+/// Answers are a line or two; longer ones are not looked at to the end.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// The process that serves a mount.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    mountpoint: PathBuf,
+}
+
+/// What a restore did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Restored {
+    /// The commit that keeps what would have been lost, if anything would.
+    pub(super) saved: Option<CommitId>,
+    /// How many paths became what they were.
+    pub(super) paths: u64,
+}
+
+impl Restored {
+    /// Counts a further restore. What was there before all of them is in the first commit.
+    pub(super) fn add(&mut self, further: Self) {
+        self.saved = self.saved.or(further.saved);
+        self.paths += further.paths;
+    }
+}
+
+impl Daemon {
+    /// Talks through a mount, whose control files can be seen there.
+    pub(super) fn new(mount: &MountEntry) -> Self {
+        Self { mountpoint: mount.mountpoint.clone() }
+    }
+
+    /// The commit that the tree stands on.
+    pub(super) fn head(&self) -> Result<Option<CommitId>, CliError> {
+        let path = self.control("head");
+        let text = std::fs::read_to_string(&path).map_err(|e| self.failure("asking", e))?;
+        match text.trim_end() {
+            "" => Ok(None),
+            id => id.parse().map(Some).map_err(|_| CliError::Answer { path, answer: text }),
+        }
+    }
+
+    /// Commits, and returns the id of the commit, or of the head if nothing changed.
+    pub(super) fn commit(&self, message: &str, durable: bool) -> Result<CommitId, CliError> {
+        let path = self.control("commit");
+        let mut file = self.open(&path)?;
+        self.send(&mut file, format!("{message}\n").as_bytes())?;
+        if durable {
+            file.sync_all().map_err(|error| self.refusal(&file, error))?;
+        }
+        let answer = self.answer(&file)?;
+        answer.trim_end().parse().map_err(|_| CliError::Answer { path, answer })
+    }
+
+    /// Commits even if nothing changed, and returns the new head.
+    pub(super) fn commit_always(&self, message: &str, durable: bool) -> Result<CommitId, CliError> {
+        let (top, text) = (&self.mountpoint, message.as_bytes());
+        rustix::fs::setxattr(top, COMMIT_XATTR, text, XattrFlags::CREATE)
+            .map_err(|error| self.failure("committing in", error.into()))?;
+        let head = self.head()?;
+        if durable {
+            let file = self.open(&self.control("commit"))?;
+            file.sync_all().map_err(|error| self.refusal(&file, error))?;
+        }
+        let path = self.control("head");
+        head.ok_or(CliError::Answer { path, answer: String::new() })
+    }
+
+    /// What changed since the head.
+    pub(super) fn status(&self) -> Result<Vec<ChangeLine>, CliError> {
+        let path = self.control("status");
+        let text = std::fs::read_to_string(&path).map_err(|e| self.failure("asking", e))?;
+        let parse = |line: &str| {
+            ChangeLine::parse(line)
+                .ok_or_else(|| CliError::Answer { path: path.clone(), answer: line.to_owned() })
+        };
+        text.lines().map(parse).collect()
+    }
+
+    /// Makes a path, or with the empty one the whole tree, what it was in a commit.
+    pub(super) fn restore(&self, commit: &CommitId, path: &[u8]) -> Result<Restored, CliError> {
+        let control = self.control("restore");
+        let mut file = self.open(&control)?;
+        let mut request = commit.to_string().into_bytes();
+        if !path.is_empty() {
+            request.push(b':');
+            request.extend_from_slice(path);
+        }
+        request.push(b'\n');
+        self.send(&mut file, &request)?;
+        let answer = self.answer(&file)?;
+        parse_restored(&answer).ok_or(CliError::Answer { path: control, answer })
+    }
+
+    /// The error for one who wants to change what this process serves read-only.
+    pub(super) fn read_only(&self) -> CliError {
+        CliError::ReadOnlyMount { mountpoint: self.mountpoint.clone() }
+    }
+
+    fn control(&self, name: &str) -> PathBuf {
+        self.mountpoint.join(".vst").join(name)
+    }
+
+    fn open(&self, path: &Path) -> Result<File, CliError> {
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        file.map_err(|error| self.failure("opening", error))
+    }
+
+    /// Sends a request, in one piece.
+    fn send(&self, file: &mut File, request: &[u8]) -> Result<(), CliError> {
+        match file.write(request) {
+            Ok(sent) if sent == request.len() => Ok(()),
+            Ok(_) => Err(self.refusal(file, io::ErrorKind::WriteZero.into())),
+            Err(error) => Err(self.refusal(file, error)),
+        }
+    }
+
+    /// What the process says to the request that was made through this handle.
+    fn answer(&self, file: &File) -> Result<String, CliError> {
+        let bytes = read_answer(file).map_err(|error| self.failure("asking", error))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The error of a request, in the words of the process if it has any.
+    fn refusal(&self, file: &File, error: io::Error) -> CliError {
+        let text = read_answer(file).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        match text.trim_end().strip_prefix("error: ") {
+            Some(reason) => CliError::Refused(reason.to_owned()),
+            None => self.failure("asking", error),
+        }
+    }
+
+    /// The error of a call that the process, or the kernel in its place, did not answer well.
+    fn failure(&self, what: &str, error: io::Error) -> CliError {
+        let mountpoint = self.mountpoint.clone();
+        match Errno::from_io_error(&error) {
+            Some(Errno::NOTCONN | Errno::CONNABORTED) => CliError::DeadMount { mountpoint },
+            Some(Errno::ROFS) => CliError::ReadOnlyMount { mountpoint },
+            Some(Errno::ACCESS | Errno::PERM) => CliError::NotYourMount { mountpoint },
+            _ => CliError::io(format!("{what} the mount {}", mountpoint.display()), error),
+        }
+    }
+}
+
+fn read_answer(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; ANSWER_BYTES_MAX];
+    let mut len = 0;
+    while len < bytes.len() {
+        match file.read_at(&mut bytes[len..], len as u64)? {
+            0 => break,
+            n => len += n,
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
+/// Reads `saved <id>`, if that comes first, and `restored <n> paths`.
+fn parse_restored(answer: &str) -> Option<Restored> {
+    let mut restored = None;
+    let mut saved = None;
+    for line in answer.lines() {
+        let mut words = line.split_whitespace();
+        match words.next()? {
+            "saved" => saved = Some(words.next()?.parse().ok()?),
+            "restored" => restored = Some(words.next()?.parse().ok()?),
+            _ => return None,
+        }
+    }
+    Some(Restored { saved, paths: restored? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Restored, parse_restored};
+
+    #[test]
+    fn the_answer_to_a_restore_is_understood() {
+        let id = "ab".repeat(32);
+        assert_eq!(
+            parse_restored(&format!("saved {id}\nrestored 3 paths\n")),
+            Some(Restored { saved: id.parse().ok(), paths: 3 })
+        );
+        assert_eq!(parse_restored("restored 1 path\n"), Some(Restored { saved: None, paths: 1 }));
+        for bad in ["", "saved x\nrestored 1 paths", "restored", "done", &format!("saved {id}")] {
+            assert_eq!(parse_restored(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What can go wrong with a command, in words for the one who typed it.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::paths::shell;
+use super::usage::USAGE_EXIT_CODE;
+use crate::model::ObjectError;
+use crate::repo::{RepoError, RevisionError};
+use crate::store::StoreError;
+
+/// Why a command failed. Each text is a single line that also says what to do, where that is not
+/// plain.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// The store or what is in it.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// The arguments contradict each other.
+    #[error("mount and umount do not take --store; see `vst mount --help`")]
+    StoreOptionNotTaken,
+    /// There is no store at the current directory, and none was named.
+    #[error(
+        "{} is not in a mounted tree: go into one, name one with `-C DIR`, or name a store with \
+         `--store STORE`", directory.display()
+    )]
+    NoStore {
+        /// The current directory.
+        directory: PathBuf,
+    },
+    /// There is nothing where the store should be.
+    #[error("there is no store {}: `vst mount {} DIR` makes one", .0.display(), shell(.0))]
+    MissingStore(PathBuf),
+    /// A mount is there, but the process behind it is not.
+    #[error(
+        "the process that served the mount {} is gone: `vst umount {}`, then mount it again",
+        mountpoint.display(), shell(mountpoint)
+    )]
+    DeadMount {
+        /// Where it is mounted.
+        mountpoint: PathBuf,
+    },
+    /// A mount, or what it shows, cannot be changed.
+    #[error(
+        "{} is mounted read-only: mount the store without --read-only and --rev to change it",
+        mountpoint.display()
+    )]
+    ReadOnlyMount {
+        /// Where it is mounted.
+        mountpoint: PathBuf,
+    },
+    /// The mount belongs to somebody else.
+    #[error("{}: only the user who mounted it, and root, may do this", mountpoint.display())]
+    NotYourMount {
+        /// Where it is mounted.
+        mountpoint: PathBuf,
+    },
+    /// The process behind a mount refused, and told why.
+    #[error("{0}")]
+    Refused(String),
+    /// The process behind a mount said what this program does not understand.
+    #[error(
+        "{} answered {answer:?}: it seems to run another version of vst; unmount it and mount it \
+         again", path.display()
+    )]
+    Answer {
+        /// The file that answered.
+        path: PathBuf,
+        /// What it said.
+        answer: String,
+    },
+    /// A path argument leads out of the tree.
+    #[error("{path} is outside of the tree of {}", store.display())]
+    OutsideTree {
+        /// The argument.
+        path: String,
+        /// The store.
+        store: PathBuf,
+    },
+    /// A path argument is empty: perhaps a variable of a script that was not set.
+    #[error("an empty path names nothing; `.` is the current directory")]
+    EmptyPath,
+    /// A revision has bytes that no name of a commit can have.
+    #[error("{0} is no revision: it is not UTF-8")]
+    RevisionText(String),
+    /// A path was given where only a revision can stand.
+    #[error(
+        "show takes a revision without a path: `vst cat {0}` prints a file, `vst ls {0}` lists"
+    )]
+    ShowTakesNoPath(String),
+    /// A path was needed.
+    #[error("{0:?} names a whole commit: write `{0}:PATH` for a file in it")]
+    CatNeedsPath(String),
+    /// A path leads to something that has no bytes to print.
+    #[error("{path} is {what}; {advice}")]
+    NoFile {
+        /// The path, with the revision.
+        path: String,
+        /// What it is.
+        what: &'static str,
+        /// What to do instead.
+        advice: String,
+    },
+    /// A mount cannot be made.
+    #[error(transparent)]
+    Mount(#[from] super::mount::MountRefusal),
+    /// A mount cannot be taken away.
+    #[error(transparent)]
+    Umount(#[from] super::umount::UmountRefusal),
+    /// A call of the system failed.
+    #[error("{context}: {}", reason(source))]
+    Io {
+        /// What was being done, with the path.
+        context: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Nobody reads the output any more, or it cannot be written.
+    #[error("writing the output: {}", reason(.0))]
+    Output(#[from] io::Error),
+    /// Another process, which has already said what is wrong, failed with this exit code.
+    #[error("failed")]
+    Reported(u8),
+}
+
+impl CliError {
+    /// An error of the system.
+    pub(super) fn io(context: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { context: context.into(), source }
+    }
+
+    /// Prints the error, unless it is none for the user, and returns the exit code.
+    pub(super) fn report(&self) -> ExitCode {
+        match self {
+            // As with any program that writes into a pipe: the reader had enough.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return ExitCode::SUCCESS;
+            }
+            Self::Reported(code) => return ExitCode::from(*code),
+            _ => report_line(&self.to_string()),
+        }
+        match self {
+            Self::StoreOptionNotTaken
+            | Self::ShowTakesNoPath(_)
+            | Self::CatNeedsPath(_)
+            | Self::EmptyPath => ExitCode::from(USAGE_EXIT_CODE),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::Repo(error.into())
+    }
+}
+
+impl From<ObjectError> for CliError {
+    fn from(error: ObjectError) -> Self {
+        Self::Repo(error.into())
+    }
+}
+
+impl From<RevisionError> for CliError {
+    fn from(error: RevisionError) -> Self {
+        Self::Repo(error.into())
+    }
+}
+
+/// What the system said, without its number.
+fn reason(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(at) = text.find(" (os error") {
+        text.truncate(at);
+    }
+    text
+}
+
+/// Prints a line on stderr, whatever is in the text.
+pub(super) fn report_line(text: &str) {
+    // There is nobody to tell if stderr is closed.
+    let _ = io::Write::write_all(&mut io::stderr(), format!("vst: {}\n", flat(text)).as_bytes());
+}
+
+/// Replaces what would break a line or steer a terminal.
+pub(super) fn flat(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_control() => line.extend(c.escape_default()),
+            c => line.push(c),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::{CliError, flat};
+
+    #[test]
+    fn a_text_stays_one_line_that_a_terminal_can_show() {
+        assert_eq!(flat("a\nb\x1b[31mé"), "a\\nb\\u{1b}[31mé");
+    }
+
+    #[test]
+    fn an_error_of_the_system_comes_without_its_number() {
+        let error = CliError::io("opening /x", io::Error::from_raw_os_error(2));
+        assert_eq!(error.to_string(), "opening /x: No such file or directory");
+    }
+}

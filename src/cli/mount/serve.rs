@@ -1,0 +1,190 @@
+//! The daemon: mounts, answers until the mount goes away, and leaves everything on the disk.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::MountArgs;
+use super::checks::{Checked, MountRefusal};
+use super::log_file::LogGate;
+use crate::base::limits::{FUSE_THREADS_MIN, OBJECT_CACHE_BYTES};
+use crate::cli::error::CliError;
+use crate::cli::users;
+use crate::fuse::{Mount, MountOptions, Unmounted, Unmounter};
+use crate::repo::{History, Repo, RepoOptions};
+use crate::store::{Durability, OpenOptions, Store};
+use crate::vfs::Vfs;
+
+/// What the daemon writes when its mount answers.
+pub(super) const READY: &str = "ready\n";
+/// Most threads that answer requests, unless told otherwise.
+const THREADS_DEFAULT_MAX: usize = 8;
+/// How long those who use a mount that has to go away may finish.
+const USERS_WAIT: Duration = Duration::from_secs(3);
+/// How often it is tried to find a moment in which nothing is left to be written.
+const LEAVE_TRIES_MAX: usize = 100;
+
+/// Serves a mount until it goes away.
+pub(super) fn serve(args: &MountArgs, checked: &Checked) -> Result<(), CliError> {
+    if args.report_ready {
+        // Signals of the terminal are meant for those who sit at it.
+        rustix::process::setsid().map_err(|e| CliError::io("leaving the terminal", e.into()))?;
+        std::env::set_current_dir("/").map_err(|error| CliError::io("going to /", error))?;
+    }
+    let log = LogGate::install(args.report_ready);
+    // From here on they are remembered until somebody can do what they ask for.
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
+        .map_err(|error| CliError::io("preparing for signals", error))?;
+    let (vfs, repo) = open(args, &checked.store)?;
+    let options = MountOptions {
+        mountpoint: checked.mountpoint.clone(),
+        store: checked.store.clone(),
+        read_only: args.read_only || args.rev.is_some(),
+        allow_other: args.allow_other,
+        dev: args.dev,
+        threads: args.threads.map_or_else(default_threads, usize::from),
+    };
+    let mount = Mount::new(vfs, &options).map_err(MountRefusal::Fuse)?;
+    let ending = Ending {
+        unmounter: mount.unmounter(),
+        mountpoint: checked.mountpoint.clone(),
+        repo: repo.clone(),
+    };
+    spawn("signals", {
+        let ending = ending.clone();
+        move || ending.on_signals(signals)
+    })?;
+    spawn("ready", {
+        let (store, report) = (checked.store.clone(), args.report_ready.then_some(log));
+        move || ending.when_ready(&store, report)
+    })?;
+    let served: Result<(), CliError> =
+        mount.run().map_err(|error| MountRefusal::Fuse(error).into());
+    let closed = repo.map_or(Ok(()), |repo| repo.close().map_err(CliError::from));
+    for error in [&served, &closed].into_iter().filter_map(|result| result.as_ref().err()) {
+        log::error!("{error}");
+    }
+    log::info!("unmounted {}", checked.mountpoint.display());
+    match served.and(closed) {
+        Ok(()) => Ok(()),
+        // It is in the log, which is stderr.
+        Err(_) => Err(CliError::Reported(1)),
+    }
+}
+
+/// Opens what is to be mounted: the working tree, or one commit.
+fn open(args: &MountArgs, store: &Path) -> Result<(Arc<Vfs>, Option<Arc<Repo>>), CliError> {
+    let owner = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let cache_bytes = args.cache_size.unwrap_or(OBJECT_CACHE_BYTES);
+    let durability = args.durability.map_or(Durability::default(), Durability::from);
+    if let Some(rev) = &args.rev {
+        let options = OpenOptions { read_only: true, cache_bytes, durability };
+        let history = History::new(Arc::new(Store::open(store, options)?));
+        let commit = history.commit(&history.resolve(rev, history.head()?)?)?;
+        return Ok((Arc::new(Vfs::committed(history, commit.root, owner)), None));
+    }
+    let options =
+        RepoOptions { durability, cache_bytes, author: users::author(), ..RepoOptions::default() };
+    let repo = Arc::new(Repo::open(store, options)?);
+    Ok((Arc::new(Vfs::live(repo.clone(), owner)), Some(repo)))
+}
+
+/// One for each CPU, within reason.
+fn default_threads() -> usize {
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    cpus.clamp(FUSE_THREADS_MIN, THREADS_DEFAULT_MAX)
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), CliError> {
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
+    spawned.map(drop).map_err(|error| CliError::io("starting a thread", error))
+}
+
+/// What ends the mount.
+#[derive(Clone)]
+struct Ending {
+    unmounter: Unmounter,
+    mountpoint: PathBuf,
+    /// What is mounted, if it can change.
+    repo: Option<Arc<Repo>>,
+}
+
+impl Ending {
+    /// Tells the world, when the mount answers. Whoever waits for that is told on stdout, if
+    /// there is a log to go on with.
+    fn when_ready(&self, store: &Path, report: Option<LogGate>) {
+        // Answered by another thread, as soon as that has begun.
+        if let Err(error) = std::fs::metadata(&self.mountpoint) {
+            log::error!("{} does not answer: {error}", self.mountpoint.display());
+            return;
+        }
+        log::info!("mounted {} on {}", store.display(), self.mountpoint.display());
+        let Some(log) = report else { return };
+        if let Err(error) = report_ready(&log, store) {
+            // The one who wanted the mount has gone away, so nobody would know of it.
+            log::error!("nobody waits for the mount, so it goes away: {error}");
+            self.unmount();
+        }
+    }
+
+    /// Takes the mount away when a signal comes.
+    fn on_signals(&self, mut signals: Signals) {
+        for signal in signals.forever() {
+            log::info!("signal {signal}: taking {} away", self.mountpoint.display());
+            self.unmount();
+        }
+    }
+
+    fn unmount(&self) {
+        match self.unmounter.unmount_or_detach() {
+            Ok(Unmounted::Clean) => {}
+            Ok(Unmounted::Detached) => {
+                log::warn!("{} is in use; who uses it may finish", self.mountpoint.display());
+                thread::sleep(USERS_WAIT);
+                // This thread is gone by now if they did.
+                leave(self.repo.as_deref());
+            }
+            Err(error) => log::error!("{error}"),
+        }
+    }
+}
+
+/// Ends this process, with everything on the disk that anybody was told is done.
+fn leave(repo: Option<&Repo>) -> ! {
+    let Some(repo) = repo else { std::process::exit(0) };
+    for _ in 0..LEAVE_TRIES_MAX {
+        if let Err(error) = repo.close() {
+            log::error!("{error}");
+            std::process::exit(1);
+        }
+        repo.look(|tree| {
+            // Nobody can change it while it is looked at.
+            if !tree.is_dirty() {
+                log::info!("left while the mount was in use");
+                std::process::exit(0);
+            }
+        });
+    }
+    log::error!("the mount is written to all the time: the last of it is lost");
+    std::process::exit(1)
+}
+
+/// Leaves the terminal for good, and tells the one who waits.
+fn report_ready(log: &LogGate, store: &Path) -> io::Result<()> {
+    let null = File::options().write(true).open("/dev/null")?;
+    if let Err(error) = log.open(store) {
+        log::error!("the log cannot be opened: {error}");
+        rustix::stdio::dup2_stderr(&null)?;
+    }
+    let mut stdout = io::stdout();
+    stdout.write_all(READY.as_bytes())?;
+    stdout.flush()?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! Where a command works: which store, through which mount, and what paths are relative to.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::daemon::Daemon;
+use super::error::CliError;
+use super::mountinfo::{MountEntry, MountTable};
+use super::paths::path_text;
+use super::users;
+use crate::model::CommitId;
+use crate::repo::{History, Repo, RepoError, RepoOptions};
+use crate::store::{OpenOptions, Store, StoreError};
+
+/// The store that a command is about.
+pub(super) struct Place {
+    /// The directory of the store, without symbolic links.
+    store: PathBuf,
+    /// Serves the store in a mount where it can be changed, if there is one.
+    daemon: Option<Daemon>,
+    /// Serves it, or one snapshot of it, in a mount where nothing can be changed.
+    reader: Option<Daemon>,
+    /// The mounts of the store.
+    mounts: Vec<MountEntry>,
+    /// Where in the tree the current directory is; the top if it is not in a mount of the store.
+    directory: PathBuf,
+}
+
+/// A look at the commits of a store.
+pub(super) struct View {
+    /// The commits.
+    pub(super) history: History,
+    /// What HEAD means.
+    pub(super) head: Option<CommitId>,
+}
+
+impl Place {
+    /// Finds the store: the one that was named, or the one whose mount has the current directory
+    /// in it.
+    pub(super) fn find(named: Option<&Path>) -> Result<Self, CliError> {
+        let table =
+            MountTable::read().map_err(|error| CliError::io("looking for mounts", error))?;
+        let directory = std::env::current_dir()
+            .map_err(|error| CliError::io("finding the current directory", error))?;
+        let here = table.innermost_vst(&directory);
+        let store = match (named, here) {
+            (Some(store), _) => store.canonicalize().map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => CliError::MissingStore(store.to_owned()),
+                _ => CliError::io(format!("opening the store {}", store.display()), error),
+            })?,
+            (None, Some(mount)) => mount.source.clone(),
+            (None, None) => return Err(CliError::NoStore { directory }),
+        };
+        let here = here.filter(|mount| mount.source == store);
+        let mounts: Vec<_> = table.of_store(&store).cloned().collect();
+        let directory = here.and_then(|mount| mount.path_in_tree(&directory)).unwrap_or_default();
+        // The mount that one is in, or else the one that was made last.
+        let here = here.into_iter().chain(mounts.iter().rev());
+        let whole: Vec<_> = here.filter(|mount| mount.root == Path::new("/")).collect();
+        let daemon = whole.iter().find(|mount| !mount.read_only).map(|mount| Daemon::new(mount));
+        let reader = whole.iter().find(|mount| mount.read_only).map(|mount| Daemon::new(mount));
+        Ok(Self { store, daemon, reader, mounts, directory })
+    }
+
+    /// The process that serves the store where it can be changed, if one does.
+    pub(super) fn daemon(&self) -> Option<&Daemon> {
+        self.daemon.as_ref()
+    }
+
+    /// Looks at the commits, beside the process that owns the store if there is one.
+    pub(super) fn view(&self) -> Result<View, CliError> {
+        // First the head, then the store, which so has all that the head needs.
+        let head = match self.daemon.as_ref().map(Daemon::head).transpose() {
+            // What it wrote down before it died is all that there is.
+            Err(CliError::DeadMount { .. }) => None,
+            head => head?,
+        };
+        let options = OpenOptions { read_only: true, ..OpenOptions::default() };
+        let history = History::new(Arc::new(Store::open(&self.store, options)?));
+        let head = match head {
+            Some(head) => head,
+            None => history.head()?,
+        };
+        Ok(View { history, head })
+    }
+
+    /// The process that serves the store where nothing can be changed, if one does.
+    pub(super) fn reader(&self) -> Option<&Daemon> {
+        self.reader.as_ref()
+    }
+
+    /// Takes ownership of the store, which no process serves to be changed. `use_it` is what it
+    /// is wanted for; all that it did is durable on return.
+    pub(super) fn with_repo<T>(
+        &self,
+        use_it: impl FnOnce(&Repo) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        // Opening a repository makes one where there is none, and that is not wanted here.
+        let options = OpenOptions { read_only: true, ..OpenOptions::default() };
+        drop(Store::open(&self.store, options)?);
+        let options = RepoOptions { author: users::author(), ..RepoOptions::default() };
+        let repo =
+            Repo::open(&self.store, options).map_err(|error| match (error, &self.reader) {
+                (RepoError::Store(StoreError::Locked { .. }), Some(reader)) => reader.read_only(),
+                (error, _) => error.into(),
+            })?;
+        let result = use_it(&repo)?;
+        repo.close()?;
+        Ok(result)
+    }
+
+    /// Where in the tree a path argument leads: relative to the current directory if that is in a
+    /// mount of the store, otherwise to the top. Nothing has to be there.
+    pub(super) fn path_in_tree(&self, argument: &OsStr) -> Result<Vec<u8>, CliError> {
+        if argument.is_empty() {
+            return Err(CliError::EmptyPath);
+        }
+        let path = Path::new(argument);
+        let outside = || CliError::OutsideTree {
+            path: path_text(argument.as_bytes()),
+            store: self.store.clone(),
+        };
+        let path = if path.is_relative() {
+            self.directory.join(path)
+        } else if self.mounts.is_empty() {
+            path.strip_prefix("/").unwrap_or(path).to_owned()
+        } else {
+            let inside = self.mounts.iter().rev().find_map(|mount| mount.path_in_tree(path));
+            inside.ok_or_else(outside)?
+        };
+        normal(&path).ok_or_else(outside)
+    }
+}
+
+/// Joins the names of a path that begins at the top of the tree. `None` if it leads above that.
+fn normal(path: &Path) -> Option<Vec<u8>> {
+    let mut names: Vec<&[u8]> = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => names.push(name.as_bytes()),
+            Component::ParentDir => drop(names.pop()?),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    Some(names.join(&b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::path::{Path, PathBuf};
+
+    use super::Place;
+    use crate::cli::mountinfo::MountEntry;
+
+    fn place(mountpoint: Option<&str>, directory: &str) -> Place {
+        let mounts = mountpoint.into_iter().map(|mountpoint| MountEntry {
+            root: PathBuf::from("/"),
+            mountpoint: PathBuf::from(mountpoint),
+            kind: "fuse.vst".to_owned(),
+            source: PathBuf::from("/s"),
+            read_only: false,
+        });
+        Place {
+            store: PathBuf::from("/s"),
+            daemon: None,
+            reader: None,
+            mounts: mounts.collect(),
+            directory: Path::new(directory).to_owned(),
+        }
+    }
+
+    fn path(place: &Place, argument: &str) -> Result<String, String> {
+        let path = place.path_in_tree(OsStr::new(argument)).map_err(|error| error.to_string())?;
+        Ok(String::from_utf8(path).unwrap())
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_current_directory_in_a_mount() {
+        let place = place(Some("/w"), "src/cli");
+        assert_eq!(path(&place, "."), Ok("src/cli".to_owned()));
+        assert_eq!(path(&place, "../a//./b/"), Ok("src/a/b".to_owned()));
+        assert_eq!(path(&place, "../.."), Ok(String::new()));
+        assert_eq!(path(&place, "/w/x"), Ok("x".to_owned()));
+        for outside in ["../../..", "/x", "/wx", "/w/.."] {
+            let text = path(&place, outside).unwrap_err();
+            assert_eq!(text, format!("{outside} is outside of the tree of /s"));
+        }
+    }
+
+    #[test]
+    fn paths_begin_at_the_top_of_a_store_that_is_not_mounted() {
+        let place = place(None, "");
+        assert_eq!(path(&place, "a/b"), Ok("a/b".to_owned()));
+        assert_eq!(path(&place, "/a/b"), Ok("a/b".to_owned()));
+        assert_eq!(path(&place, "."), Ok(String::new()));
+        assert!(path(&place, "..").is_err());
+        assert!(path(&place, "").unwrap_err().starts_with("an empty path"));
+    }
+}

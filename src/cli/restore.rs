@@ -1,0 +1,129 @@
+//! `vst restore`.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::daemon::Restored;
+use super::error::CliError;
+use super::paths::path_text;
+use super::place::{Place, View};
+use super::revision::revision_text;
+use super::terminal::Terminal;
+use crate::model::CommitId;
+use crate::repo::{RepoError, RestoreRequest};
+use crate::worktree::CommittedTree;
+
+/// Bring the tree, or some paths of it, back to what they were in a commit
+///
+/// What would be lost is committed first, so that a restore can itself be undone: restore that
+/// commit. What the commit does not have is removed.
+///
+/// Without paths the whole tree becomes what it was, and HEAD is that commit; `vst log --all`
+/// still lists what came after it. With paths HEAD stays, and the paths count as changed.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct RestoreArgs {
+    /// Print JSON: {"commit":"…","saved":"…","restored":3}
+    #[arg(long)]
+    json: bool,
+    /// The commit: an id or its beginning, a tag, HEAD, HEAD~3, @{10 minutes ago}
+    #[arg(value_name = "REV")]
+    revision: OsString,
+    /// Restore these paths and what is below them, and nothing else
+    #[arg(value_name = "PATH")]
+    paths: Vec<OsString>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vst restore HEAD                      drop all changes since the last commit
+  vst restore HEAD~1 src notes.txt      bring two paths back, from the commit before the last
+  vst restore '@{10 minutes ago}'       the whole tree as it was then";
+
+/// What `--json` prints:
+///
+/// ```json
+/// {"commit":"64 hex digits","saved":"64 hex digits","restored":3}
+/// ```
+///
+/// `commit` is what was restored, `saved` the commit that keeps what would have been lost, `null`
+/// if nothing would, and `restored` counts the paths that changed.
+#[derive(Debug, Serialize)]
+struct JsonRestored {
+    commit: String,
+    saved: Option<String>,
+    restored: u64,
+}
+
+/// Restores.
+pub(super) fn run(
+    args: &RestoreArgs,
+    store: Option<&Path>,
+    terminal: &mut Terminal,
+) -> Result<(), CliError> {
+    let place = Place::find(store)?;
+    let revision = revision_text(&args.revision)?;
+    let mut paths: Vec<Vec<u8>> =
+        args.paths.iter().map(|path| place.path_in_tree(path)).collect::<Result<_, _>>()?;
+    if paths.is_empty() {
+        paths.push(Vec::new());
+    }
+    // HEAD means another commit once something was saved, so it is looked up once, before.
+    let view = place.view()?;
+    let commit = view.history.resolve(revision, view.head)?;
+    check_paths(&view, &commit, &paths)?;
+    drop(view);
+    let restored = restore(&place, &commit, &paths)?;
+    if args.json {
+        return Ok(terminal.json(&JsonRestored {
+            commit: commit.to_string(),
+            saved: restored.saved.map(|id| id.to_string()),
+            restored: restored.paths,
+        })?);
+    }
+    if let Some(saved) = restored.saved {
+        let short = saved.object().short();
+        terminal.line(&format!(
+            "saved what was there as {short}; `vst restore {short}` brings it back"
+        ))?;
+    }
+    let paths = if restored.paths == 1 { "path" } else { "paths" };
+    let short = commit.object().short();
+    terminal.line(&format!("restored {} {paths} from {short}", restored.paths))?;
+    Ok(())
+}
+
+/// Fails if the commit has nothing at one of the paths, so that none is restored before another
+/// turns out to be mistyped.
+fn check_paths(view: &View, commit: &CommitId, paths: &[Vec<u8>]) -> Result<(), CliError> {
+    let src = view.history.source();
+    let tree = CommittedTree::open(&view.history.commit(commit)?.root, src)?;
+    for path in paths {
+        if tree.find(path, src)?.is_none() {
+            let (path, commit) = (path_text(path), commit.object().short());
+            return Err(RepoError::NoPath { path, commit }.into());
+        }
+    }
+    Ok(())
+}
+
+fn restore(place: &Place, commit: &CommitId, paths: &[Vec<u8>]) -> Result<Restored, CliError> {
+    let mut done = Restored::default();
+    if let Some(daemon) = place.daemon() {
+        for path in paths {
+            done.add(daemon.restore(commit, path)?);
+        }
+        return Ok(done);
+    }
+    place.with_repo(|repo| {
+        for path in paths {
+            let path = (!path.is_empty()).then(|| path.clone());
+            let restored = repo.restore(&RestoreRequest { revision: commit.to_string(), path })?;
+            done.add(Restored { saved: restored.saved, paths: restored.paths as u64 });
+        }
+        Ok(done)
+    })
+}

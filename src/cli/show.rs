@@ -1,0 +1,65 @@
+//! `vst show`.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::Args;
+
+use super::changes::{summary, text_with_sizes};
+use super::commit_view::{JsonCommit, Labels, header};
+use super::error::{CliError, flat};
+use super::log::changes;
+use super::place::Place;
+use super::revision::Named;
+use super::terminal::Terminal;
+
+/// Show a commit: its ids, who made it when, its message, and what it changed
+///
+/// What it changed is told against the commit before it; the first one is told against an empty
+/// tree.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ShowArgs {
+    /// Print JSON, as `vst log --json --stat` does for each commit
+    #[arg(long)]
+    json: bool,
+    /// The commit: an id or its beginning, a tag, HEAD, HEAD~3, @{10 minutes ago}
+    #[arg(value_name = "REV")]
+    revision: OsString,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vst show HEAD
+  vst show 3f2a81c0
+  vst show '@{2 hours ago}'             what was the newest two hours ago";
+
+/// Prints a commit. `--json` prints what [`JsonCommit`] describes, with changes.
+pub(super) fn run(
+    args: &ShowArgs,
+    store: Option<&Path>,
+    terminal: &mut Terminal,
+) -> Result<(), CliError> {
+    let place = Place::find(store)?;
+    let view = place.view()?;
+    let named = Named::find(&place, &view, &args.revision)?;
+    if named.path.is_some() {
+        return Err(CliError::ShowTakesNoPath(flat(named.text())));
+    }
+    let labels = Labels::read(&view)?;
+    let changes = changes(&view, &named.commit)?;
+    if args.json {
+        let json = JsonCommit::new(&named.id, &named.commit, &labels, Some(&changes));
+        return Ok(terminal.json(&json)?);
+    }
+    let paint = terminal.paint();
+    for line in header(&named.id, &named.commit, &labels, paint) {
+        terminal.line(&line)?;
+    }
+    terminal.line("")?;
+    for change in &changes {
+        terminal.line(&text_with_sizes(change, paint))?;
+    }
+    terminal.line(&summary(&changes))?;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Between the values of `fuser` and those of `vfs`.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fuser::{FileAttr, FileType, INodeNo, TimeOrNow};
+
+use crate::model::{FileKind, Meta, Timestamp};
+use crate::vfs::{Attr, Ttl};
+
+/// For ever, as far as the kernel can count.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+pub(super) fn ttl(ttl: Ttl) -> Duration {
+    match ttl {
+        Ttl::Forever => FOREVER,
+        Ttl::Never => Duration::ZERO,
+    }
+}
+
+pub(super) fn errno(errno: rustix::io::Errno) -> fuser::Errno {
+    fuser::Errno::from_i32(errno.raw_os_error())
+}
+
+pub(super) fn file_type(kind: FileKind) -> FileType {
+    match kind {
+        FileKind::Regular => FileType::RegularFile,
+        FileKind::Directory => FileType::Directory,
+        FileKind::Symlink => FileType::Symlink,
+        FileKind::Fifo => FileType::NamedPipe,
+        FileKind::Socket => FileType::Socket,
+        FileKind::CharDevice => FileType::CharDevice,
+        FileKind::BlockDevice => FileType::BlockDevice,
+    }
+}
+
+/// The kind of file that a mode tells, as `mknod` gives it.
+pub(super) fn kind_of_mode(mode: u32) -> Option<FileKind> {
+    match mode & libc::S_IFMT {
+        0 | libc::S_IFREG => Some(FileKind::Regular),
+        libc::S_IFIFO => Some(FileKind::Fifo),
+        libc::S_IFSOCK => Some(FileKind::Socket),
+        libc::S_IFCHR => Some(FileKind::CharDevice),
+        libc::S_IFBLK => Some(FileKind::BlockDevice),
+        _ => None,
+    }
+}
+
+pub(super) fn perm(mode: u32) -> u16 {
+    // Twelve bits.
+    (mode & 0o7777) as u16
+}
+
+/// Times that the system's type cannot hold, centuries of thousands of years away, become the
+/// epoch.
+fn system_time(time: Timestamp) -> SystemTime {
+    let secs = Duration::from_secs(time.secs.unsigned_abs());
+    let whole = match time.secs {
+        0.. => UNIX_EPOCH.checked_add(secs),
+        _ => UNIX_EPOCH.checked_sub(secs),
+    };
+    whole
+        .and_then(|t| t.checked_add(Duration::from_nanos(u64::from(time.nanos))))
+        .unwrap_or(UNIX_EPOCH)
+}
+
+pub(super) fn timestamp(time: TimeOrNow) -> Timestamp {
+    let time = match time {
+        TimeOrNow::Now => return Timestamp::now(),
+        TimeOrNow::SpecificTime(time) => time,
+    };
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(d) => Timestamp {
+            secs: i64::try_from(d.as_secs()).unwrap_or(i64::MAX),
+            nanos: d.subsec_nanos(),
+        },
+        Err(before) => {
+            let d = before.duration();
+            let secs = i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
+            match d.subsec_nanos() {
+                0 => Timestamp { secs: -secs, nanos: 0 },
+                nanos => Timestamp { secs: -secs - 1, nanos: 1_000_000_000 - nanos },
+            }
+        }
+    }
+}
+
+pub(super) fn attr(attr: &Attr) -> FileAttr {
+    let mtime = system_time(attr.meta.mtime);
+    FileAttr {
+        ino: INodeNo(attr.ino),
+        size: attr.size,
+        blocks: attr.blocks,
+        // Access times are not kept.
+        atime: mtime,
+        mtime,
+        ctime: system_time(attr.ctime),
+        crtime: UNIX_EPOCH,
+        kind: file_type(attr.meta.kind),
+        perm: attr.meta.perm,
+        nlink: attr.nlink,
+        uid: attr.meta.uid,
+        gid: attr.meta.gid,
+        rdev: attr.meta.rdev,
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
+/// Attributes of which only number and kind count.
+pub(super) fn bare(ino: u64, kind: FileKind) -> FileAttr {
+    let meta = Meta { kind, perm: 0, uid: 0, gid: 0, rdev: 0, mtime: Timestamp::default() };
+    let ctime = Timestamp::default();
+    attr(&Attr { ino, meta, size: 0, blocks: 0, nlink: 0, ctime })
+}
+
+/// What says that there is nothing, and lets the kernel remember it: inode 0.
+pub(super) fn absent() -> FileAttr {
+    bare(0, FileKind::Regular)
+}

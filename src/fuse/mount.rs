@@ -1,0 +1,237 @@
+//! Mounting, serving, unmounting.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use fuser::{Config, MountOption, Session, SessionACL};
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use super::adapter::Adapter;
+use super::notify::KernelNotify;
+use crate::base::limits::FUSE_THREADS_MIN;
+use crate::vfs::Vfs;
+
+const DEVICE: &str = "/dev/fuse";
+const HELPER: &str = "fusermount3";
+
+/// Where and how to mount.
+#[derive(Clone, Debug)]
+pub struct MountOptions {
+    /// The directory to mount on.
+    pub mountpoint: PathBuf,
+    /// What the table of mounts names as the source: the store.
+    pub store: PathBuf,
+    /// Refuse to write.
+    pub read_only: bool,
+    /// Let other users in.
+    pub allow_other: bool,
+    /// Let device nodes work.
+    pub dev: bool,
+    /// Threads that answer requests.
+    pub threads: usize,
+}
+
+/// Why something cannot be mounted or served.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// The kernel's side of FUSE is not there.
+    #[error("{DEVICE} is missing: load the kernel's module with `modprobe fuse`")]
+    NoDevice,
+    /// The device cannot be opened.
+    #[error("{DEVICE} cannot be opened: {0}")]
+    Device(io::Error),
+    /// Users other than root need a helper to mount.
+    #[error("{HELPER} is missing: install the package fuse3, or mount as root")]
+    NoHelper,
+    /// The kernel, or the helper, refuses to mount.
+    #[error("cannot mount on {}: {source}", mountpoint.display())]
+    Mount {
+        /// The directory.
+        mountpoint: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// Something still uses the mount.
+    #[error("{} is in use: `fuser -vm` on it lists by whom", .0.display())]
+    Busy(PathBuf),
+    /// The mount cannot be taken away.
+    #[error("cannot unmount {}: {source}", mountpoint.display())]
+    Unmount {
+        /// The directory.
+        mountpoint: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The connection to the kernel broke.
+    #[error("serving the mount failed: {0}")]
+    Serve(io::Error),
+}
+
+/// A mount, which answers once [`Mount::run`] is called.
+pub struct Mount {
+    session: Session<Adapter>,
+    unmounter: Unmounter,
+}
+
+/// Takes a mount away, from any thread or process.
+#[derive(Clone, Debug)]
+pub struct Unmounter {
+    mountpoint: PathBuf,
+}
+
+/// How a mount went away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmounted {
+    /// Nobody used it.
+    Clean,
+    /// It is out of the way, but those who use it still do.
+    Detached,
+}
+
+impl Mount {
+    /// Mounts a filesystem: as root by the system call, otherwise through `fusermount3`.
+    pub fn new(vfs: Arc<Vfs>, options: &MountOptions) -> Result<Self, MountError> {
+        if !Path::new(DEVICE).exists() {
+            return Err(MountError::NoDevice);
+        }
+        let mut config = Config::default();
+        config.acl = match options.allow_other {
+            true => SessionACL::All,
+            false => SessionACL::Owner,
+        };
+        // One thread must be left to answer while another waits for the kernel to take note.
+        config.n_threads = Some(options.threads.max(FUSE_THREADS_MIN));
+        let adapter = Adapter(vfs.clone());
+        let failed = |source| MountError::Mount { mountpoint: options.mountpoint.clone(), source };
+        let session = if rustix::process::geteuid().is_root() {
+            let device = mount_as_root(options)?;
+            let acl = config.acl;
+            Session::from_fd(adapter, device, acl, config).map_err(failed)?
+        } else {
+            mount_as_user(adapter, options, config)?
+        };
+        let notify = KernelNotify::start(session.notifier()).map_err(MountError::Serve)?;
+        vfs.set_notify(Box::new(notify));
+        let unmounter = Unmounter::new(&options.mountpoint);
+        Ok(Self { session, unmounter })
+    }
+
+    /// What takes the mount away.
+    pub fn unmounter(&self) -> Unmounter {
+        self.unmounter.clone()
+    }
+
+    /// Answers requests until the mount has gone away.
+    pub fn run(self) -> Result<(), MountError> {
+        self.session.run().map_err(MountError::Serve)
+    }
+}
+
+fn mount_as_root(options: &MountOptions) -> Result<OwnedFd, MountError> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let device = rustix::fs::open(DEVICE, flags, Mode::empty())
+        .map_err(|errno| MountError::Device(errno.into()))?;
+    let mut data = format!(
+        "fd={},rootmode=40000,user_id={},group_id={},default_permissions",
+        device.as_raw_fd(),
+        rustix::process::getuid().as_raw(),
+        rustix::process::getgid().as_raw(),
+    );
+    if options.allow_other {
+        data.push_str(",allow_other");
+    }
+    let mut flags = MountFlags::NOSUID | MountFlags::NOATIME;
+    if !options.dev {
+        flags |= MountFlags::NODEV;
+    }
+    if options.read_only {
+        flags |= MountFlags::RDONLY;
+    }
+    let data = CString::new(data).expect("the options hold no NUL");
+    let source = options.store.as_os_str().as_bytes();
+    rustix::mount::mount(source, &options.mountpoint, "fuse.vst", flags, data.as_c_str()).map_err(
+        |errno| MountError::Mount { mountpoint: options.mountpoint.clone(), source: errno.into() },
+    )?;
+    Ok(device)
+}
+
+fn mount_as_user(
+    adapter: Adapter,
+    options: &MountOptions,
+    mut config: Config,
+) -> Result<Session<Adapter>, MountError> {
+    if Command::new(HELPER).arg("--version").output().is_err() {
+        return Err(MountError::NoHelper);
+    }
+    config.mount_options = vec![
+        MountOption::FSName(options.store.to_string_lossy().into_owned()),
+        MountOption::Subtype("vst".into()),
+        MountOption::DefaultPermissions,
+        MountOption::NoAtime,
+    ];
+    if options.read_only {
+        config.mount_options.push(MountOption::RO);
+    }
+    Session::new(adapter, &options.mountpoint, &config)
+        .map_err(|source| MountError::Mount { mountpoint: options.mountpoint.clone(), source })
+}
+
+impl Unmounter {
+    /// Takes mounts on this directory away.
+    pub fn new(mountpoint: &Path) -> Self {
+        Self { mountpoint: mountpoint.to_owned() }
+    }
+
+    /// Takes the mount away, unless somebody uses it.
+    pub fn unmount(&self) -> Result<(), MountError> {
+        self.try_unmount(false)
+    }
+
+    /// Takes the mount away; where somebody uses it, out of the way of everybody else.
+    pub fn unmount_or_detach(&self) -> Result<Unmounted, MountError> {
+        match self.try_unmount(false) {
+            Ok(()) => Ok(Unmounted::Clean),
+            Err(MountError::Busy(_)) => self.try_unmount(true).map(|()| Unmounted::Detached),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn try_unmount(&self, detach: bool) -> Result<(), MountError> {
+        let mountpoint = || self.mountpoint.clone();
+        if rustix::process::geteuid().is_root() {
+            let flags = if detach { UnmountFlags::DETACH } else { UnmountFlags::empty() };
+            return match rustix::mount::unmount(&self.mountpoint, flags) {
+                Ok(()) => Ok(()),
+                Err(rustix::io::Errno::BUSY) => Err(MountError::Busy(mountpoint())),
+                Err(e) => Err(MountError::Unmount { mountpoint: mountpoint(), source: e.into() }),
+            };
+        }
+        let mut command = Command::new(HELPER);
+        command.arg("-u");
+        if detach {
+            command.arg("-z");
+        }
+        let output =
+            command.arg("--").arg(&self.mountpoint).output().map_err(|source| {
+                match source.kind() {
+                    io::ErrorKind::NotFound => MountError::NoHelper,
+                    _ => MountError::Unmount { mountpoint: mountpoint(), source },
+                }
+            })?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() {
+            Ok(())
+        } else if said.contains("busy") {
+            Err(MountError::Busy(mountpoint()))
+        } else {
+            let source = io::Error::other(said.trim().to_owned());
+            Err(MountError::Unmount { mountpoint: mountpoint(), source })
+        }
+    }
+}

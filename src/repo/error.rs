@@ -1,0 +1,49 @@
+//! What can go wrong with a repository.
+
+use crate::format::bytes::FormatError;
+use crate::model::{ObjectError, ObjectId};
+use crate::store::StoreError;
+use crate::worktree::OpError;
+
+use super::RevisionError;
+
+/// Why a repository cannot do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum RepoError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An object cannot be read or kept.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// An operation on the tree failed.
+    #[error(transparent)]
+    Op(#[from] OpError),
+    /// A text names no commit.
+    #[error(transparent)]
+    Revision(#[from] RevisionError),
+    /// There is no such path in a commit.
+    #[error("{path} is not in commit {commit}")]
+    NoPath {
+        /// The path.
+        path: String,
+        /// The commit, in short.
+        commit: String,
+    },
+    /// The tree changed all the time while a restore was prepared.
+    #[error("the tree is being written to all the time: stop the writers and try again")]
+    Busy,
+    /// The message of a commit is longer than 64 KiB.
+    #[error("the message is longer than {max} bytes")]
+    MessageTooLong {
+        /// The longest that there can be.
+        max: usize,
+    },
+}
+
+impl RepoError {
+    /// The error for an object whose bytes are not what its format says.
+    pub(super) fn damaged(id: &ObjectId, error: FormatError) -> Self {
+        Self::Object(ObjectError::Damaged { id: *id, detail: error.to_string() })
+    }
+}

@@ -1,0 +1,262 @@
+//! `.vst`: files that one asks the filesystem through.
+//!
+//! What a file answers is made when it is opened, and again by a write to it: then the same
+//! handle reads what came of the write.
+
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+use rustix::io::Errno;
+
+use super::text::{format_time, quote_path};
+use super::types::{Answer, of_repo};
+use super::{Attr, DirRow, EntryOut, LookupOut, Ttl, Vfs};
+use crate::base::limits::LOG_LINES_MAX;
+use crate::model::{CommitId, FileKind, Ino, Meta};
+use crate::repo::{CommitRequest, RepoError, RestoreRequest};
+use crate::store::ObjectStore;
+use crate::worktree::{Change, ChangeKind};
+
+/// The name of the directory in the root of the mount.
+pub(super) const NAME: &[u8] = b".vst";
+/// Marks the inode numbers of control files.
+pub(super) const INO_BIT: u64 = 1 << 62;
+const INO: u64 = INO_BIT;
+
+/// A control file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Control {
+    Commit,
+    Head,
+    Status,
+    Log,
+    Stats,
+    Restore,
+}
+
+const FILES: [(Control, &str); 6] = [
+    (Control::Commit, "commit"),
+    (Control::Head, "head"),
+    (Control::Log, "log"),
+    (Control::Restore, "restore"),
+    (Control::Stats, "stats"),
+    (Control::Status, "status"),
+];
+
+/// An open control file and what it answers.
+pub(super) struct ControlFile {
+    control: Control,
+    answer: Mutex<Vec<u8>>,
+}
+
+fn ino_of(control: Control) -> u64 {
+    INO + 1 + control as u64
+}
+
+fn of_ino(ino: u64) -> Option<Control> {
+    FILES.iter().map(|(control, _)| *control).find(|control| ino_of(*control) == ino)
+}
+
+impl Vfs {
+    pub(super) fn control_attr(&self, ino: u64) -> Answer<EntryOut> {
+        let directory = ino == INO;
+        if !directory && of_ino(ino).is_none() {
+            return Err(Errno::STALE);
+        }
+        let time = self.history.newest().map_or(self.mounted, |record| record.time);
+        let (uid, gid) = self.owner;
+        let (kind, perm) = match directory {
+            true => (FileKind::Directory, 0o700),
+            false => (FileKind::Regular, 0o600),
+        };
+        let meta = Meta { kind, perm, uid, gid, rdev: 0, mtime: time };
+        let nlink = if directory { 2 } else { 1 };
+        let attr = Attr { ino, meta, size: 0, blocks: 0, nlink, ctime: time };
+        Ok(EntryOut { attr, ttl: Ttl::Never })
+    }
+
+    pub(super) fn control_top(&self) -> Answer<EntryOut> {
+        self.control_attr(INO)
+    }
+
+    pub(super) fn control_lookup(&self, parent: u64, name: &[u8]) -> Answer<LookupOut> {
+        if parent != INO {
+            return Err(Errno::NOTDIR);
+        }
+        match FILES.iter().find(|(_, n)| n.as_bytes() == name) {
+            Some((control, _)) => Ok(LookupOut::Found(self.control_attr(ino_of(*control))?)),
+            None => Err(Errno::NOENT),
+        }
+    }
+
+    pub(super) fn control_readdir(
+        &self,
+        from: u64,
+        row: &mut dyn FnMut(DirRow<'_>) -> bool,
+    ) -> Answer<()> {
+        let dots = [(".", INO, FileKind::Directory), ("..", Ino::ROOT.0, FileKind::Directory)];
+        let files = FILES.iter().map(|(c, name)| (*name, ino_of(*c), FileKind::Regular));
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        for (at, (name, ino, kind)) in dots.into_iter().chain(files).enumerate().skip(from) {
+            let entry = match kind {
+                FileKind::Regular => Some(self.control_attr(ino)?),
+                _ => None,
+            };
+            if !row(DirRow { ino, kind, name: name.as_bytes(), next: at as u64 + 1, entry }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn control_open(&self, ino: u64, reads: bool) -> Answer<ControlFile> {
+        let control = of_ino(ino).ok_or(Errno::ISDIR)?;
+        // Answers can be dear, so one who only writes gets none.
+        let answer =
+            if reads { self.answer(control).map_err(|e| of_repo(&e))? } else { Vec::new() };
+        Ok(ControlFile { control, answer: Mutex::new(answer) })
+    }
+
+    pub(super) fn control_read(file: &ControlFile, offset: u64, len: usize, buf: &mut Vec<u8>) {
+        buf.clear();
+        let answer = file.answer.lock();
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(answer.len());
+        let to = from.saturating_add(len).min(answer.len());
+        buf.extend_from_slice(&answer[from..to]);
+    }
+
+    /// Does what a write to a control file asks for, so that the very write fails if it fails.
+    /// What came of it, or went wrong, is what the handle reads next.
+    pub(super) fn control_write(&self, file: &ControlFile, data: &[u8]) -> Answer<()> {
+        let text = std::str::from_utf8(data).map_err(|_| Errno::ILSEQ)?;
+        let done = match file.control {
+            Control::Commit => self.commit(text).map(|id| format!("{id}\n")),
+            Control::Restore => self.restore(text),
+            _ => return Err(Errno::ACCESS),
+        };
+        let (answer, result) = match done {
+            Ok(answer) => (answer, Ok(())),
+            Err(error) => (format!("error: {error}\n"), Err(of_repo(&error))),
+        };
+        *file.answer.lock() = answer.into_bytes();
+        result
+    }
+
+    /// What `touch` does to a control file.
+    pub(super) fn control_touch(&self, ino: u64) -> Answer<()> {
+        match of_ino(ino) {
+            Some(Control::Commit) => self.commit("").map(drop).map_err(|e| of_repo(&e)),
+            Some(_) => Ok(()),
+            None => Err(Errno::PERM),
+        }
+    }
+
+    pub(super) fn control_fsync(&self, file: &ControlFile) -> Answer<()> {
+        match file.control {
+            Control::Commit => self.live_fsync(),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn commit(&self, message: &str) -> Result<CommitId, RepoError> {
+        self.commit_as(message, false)
+    }
+
+    pub(super) fn commit_as(
+        &self,
+        message: &str,
+        allow_empty: bool,
+    ) -> Result<CommitId, RepoError> {
+        let Some(repo) = self.live.as_deref() else { return Err(self.read_only()) };
+        let message = message.strip_suffix('\n').unwrap_or(message).to_owned();
+        repo.commit(&CommitRequest { message, allow_empty, ..CommitRequest::default() })
+    }
+
+    fn restore(&self, text: &str) -> Result<String, RepoError> {
+        let Some(repo) = self.live.as_deref() else { return Err(self.read_only()) };
+        let request = RestoreRequest::parse(text.strip_suffix('\n').unwrap_or(text));
+        let restored = repo.restore(&request)?;
+        self.announce(&restored.touched);
+        let saved = restored.saved.map(|id| format!("saved {id}\n")).unwrap_or_default();
+        Ok(format!("{saved}restored {} paths\n", restored.paths))
+    }
+
+    fn read_only(&self) -> RepoError {
+        let path = self.history.store().path().to_owned();
+        crate::store::StoreError::ReadOnly { path }.into()
+    }
+
+    fn answer(&self, control: Control) -> Result<Vec<u8>, RepoError> {
+        let id =
+            |id: Option<CommitId>| id.map(|id| format!("{id}\n")).unwrap_or_default().into_bytes();
+        Ok(match control {
+            Control::Commit => id(self.history.newest().map(|record| record.id)),
+            Control::Head => id(self.head()),
+            Control::Status => match self.live.as_deref() {
+                Some(repo) => {
+                    repo.status()?.iter().flat_map(|c| status_line(c).into_bytes()).collect()
+                }
+                None => Vec::new(),
+            },
+            Control::Log => self.log()?.into_bytes(),
+            Control::Stats => self.stats().into_bytes(),
+            Control::Restore => Vec::new(),
+        })
+    }
+
+    /// One line a commit: its id, its time and the first line of its message.
+    fn log(&self) -> Result<String, RepoError> {
+        let mut text = String::new();
+        let Some(head) = self.head() else { return Ok(text) };
+        for entry in self.history.log(head, LOG_LINES_MAX)? {
+            let subject = entry.commit.message.lines().next().unwrap_or_default();
+            text += &format!("{} {} {subject}\n", entry.id, format_time(entry.commit.time));
+        }
+        Ok(text)
+    }
+
+    fn stats(&self) -> String {
+        let store = self.history.store().packs().stats();
+        let mut json = serde_json::json!({
+            "store": {
+                "objects": store.objects,
+                "raw_bytes": store.raw_bytes,
+                "stored_bytes": store.stored_bytes,
+                "packs": store.packs,
+                "disk_bytes": store.disk_bytes,
+            },
+            "snapshots": self.history.store().commits().records().len(),
+        });
+        if let Some(repo) = self.live.as_deref() {
+            let stats = repo.stats();
+            let (commit_nanos, commits) =
+                (stats.commit_nanos.load(Ordering::Relaxed), stats.commits.load(Ordering::Relaxed));
+            let (inodes, dirty_bytes) =
+                repo.look(|tree| (tree.inodes_loaded(), tree.dirty_bytes()));
+            json["commits"] = serde_json::json!({
+                "made": commits,
+                "unchanged": stats.unchanged.load(Ordering::Relaxed),
+                "failed": stats.failed.load(Ordering::Relaxed),
+                "checkpoints": stats.checkpoints.load(Ordering::Relaxed),
+                "nanoseconds": commit_nanos,
+                "nodes_hashed": stats.nodes_hashed.load(Ordering::Relaxed),
+                "files_hashed": stats.files_hashed.load(Ordering::Relaxed),
+                "content_bytes_hashed": stats.content_bytes_hashed.load(Ordering::Relaxed),
+            });
+            json["tree"] = serde_json::json!({
+                "inodes_loaded": inodes,
+                "dirty_bytes": dirty_bytes,
+            });
+        }
+        format!("{json:#}\n")
+    }
+}
+
+/// One changed path as a line.
+fn status_line(change: &Change) -> String {
+    let path = quote_path(&change.path);
+    match &change.kind {
+        ChangeKind::Renamed { from } => format!("R {} -> {path}\n", quote_path(from)),
+        kind => format!("{} {path}\n", kind.letter()),
+    }
+}

@@ -1,0 +1,94 @@
+//! The content of files of the live tree.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::types::{Answer, live, of_object, of_op, of_repo};
+use super::{Caller, Vfs};
+use crate::model::{Op, Timestamp};
+use crate::store::Durability;
+use crate::worktree::File;
+
+/// `fallocate`: the size stays.
+const KEEP_SIZE: i32 = 0x01;
+/// `fallocate`: the range becomes a hole.
+const PUNCH_HOLE: i32 = 0x02;
+/// `fallocate`: the range becomes zeros.
+const ZERO_RANGE: i32 = 0x10;
+const SEEK_DATA: i32 = 3;
+const SEEK_HOLE: i32 = 4;
+
+impl Vfs {
+    pub(super) fn live_read(
+        &self,
+        ino: u64,
+        offset: u64,
+        len: usize,
+        buf: &mut Vec<u8>,
+    ) -> Answer<()> {
+        let inode = self.inode(ino)?;
+        let file = inode.file().ok_or(Errno::ISDIR)?;
+        buf.resize(len, 0);
+        let read = file.read(offset, buf, self.source()).map_err(|e| of_object(&e))?;
+        buf.truncate(read);
+        Ok(())
+    }
+
+    pub(super) fn live_write(
+        &self,
+        ino: u64,
+        offset: u64,
+        data: &[u8],
+        kill_priv: bool,
+    ) -> Answer<()> {
+        let repo = self.repo()?;
+        repo.relieve().map_err(|e| of_repo(&e))?;
+        let data = Arc::from(data);
+        let op = Op::Write { ino: live(ino), offset, data, kill_priv, time: Timestamp::now() };
+        repo.apply(&op).map_err(|e| of_op(&e))
+    }
+
+    /// What an `open` with `O_TRUNC` does.
+    pub(super) fn live_open_truncate(&self, caller: Caller, ino: u64) -> Answer<()> {
+        let kill_priv = caller.uid != 0;
+        let op = Op::Truncate { ino: live(ino), size: 0, kill_priv, time: Timestamp::now() };
+        self.repo()?.apply(&op).map_err(|e| of_op(&e))
+    }
+
+    pub(super) fn live_fallocate(&self, ino: u64, offset: u64, len: u64, mode: i32) -> Answer<()> {
+        let end = offset.checked_add(len).ok_or(Errno::FBIG)?;
+        let keep_size = mode & KEEP_SIZE != 0;
+        let (ino, time) = (live(ino), Timestamp::now());
+        let op = match mode & !KEEP_SIZE {
+            PUNCH_HOLE if keep_size => Op::Zero { ino, offset, len, extend: false, time },
+            ZERO_RANGE => Op::Zero { ino, offset, len, extend: !keep_size, time },
+            0 => {
+                // Room is not set aside: it is taken when the content is stored.
+                let size = self.inode(ino.0)?.file().ok_or(Errno::NODEV)?.size();
+                if keep_size || end <= size {
+                    return Ok(());
+                }
+                Op::Truncate { ino, size: end, kill_priv: false, time }
+            }
+            _ => return Err(Errno::OPNOTSUPP),
+        };
+        self.repo()?.apply(&op).map_err(|e| of_op(&e))
+    }
+
+    /// Finds data or holes.
+    pub(super) fn seek(&self, file: &File, offset: i64, whence: i32) -> Answer<u64> {
+        let offset = u64::try_from(offset).map_err(|_| Errno::NXIO)?;
+        let found = match whence {
+            SEEK_DATA => file.next_data(offset, self.source()),
+            SEEK_HOLE => file.next_hole(offset, self.source()),
+            _ => return Err(Errno::INVAL),
+        };
+        found.map_err(|e| of_object(&e))?.ok_or(Errno::NXIO)
+    }
+
+    /// Makes everything durable that was done before the call, on any file.
+    pub(super) fn live_fsync(&self) -> Answer<()> {
+        self.repo()?.checkpoint(Durability::Strict).map_err(|e| of_repo(&e))
+    }
+}

@@ -1,0 +1,348 @@
+//! The live tree: look-ups, attributes and changes of names.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::acl::{self, ACCESS_XATTR, Acl, DEFAULT_XATTR};
+use super::types::{Answer, live, name, of_object, of_op, of_repo};
+use super::{Attr, Caller, DirRow, EntryOut, LookupOut, SetAttrIn, Ttl, Vfs, control, snapshots};
+use crate::format::entry::kind_of;
+use crate::model::{FileKind, Ino, Name, NewNode, Op, RenameMode, SetAttr, Timestamp};
+use crate::repo::Repo;
+use crate::worktree::tree::{Directory, Tree};
+use crate::worktree::{Body, Found, Inode, OpError, Worktree, lookup_in};
+
+const SETGID: u16 = 0o2000;
+const SETUID: u16 = 0o4000;
+const GROUP_EXEC: u16 = 0o0010;
+
+/// A file that is to be made.
+pub(super) struct New<'a> {
+    pub(super) kind: FileKind,
+    pub(super) mode: u16,
+    pub(super) rdev: u32,
+    pub(super) target: &'a [u8],
+}
+
+/// An open directory of the live tree: its entries as they were when reading began.
+pub(super) struct LiveDirectory {
+    pub(super) ino: Ino,
+    pub(super) parent: Ino,
+    pub(super) entries: Tree<Directory>,
+}
+
+impl Vfs {
+    /// The inode with this number. The kernel only asks for those that it holds, and they are in
+    /// memory.
+    pub(super) fn inode(&self, ino: u64) -> Answer<Arc<Inode>> {
+        self.repo()?.look(|tree| tree.find(live(ino)).cloned()).ok_or(Errno::STALE)
+    }
+
+    pub(super) fn live_attr(&self, ino: u64) -> Answer<Attr> {
+        Attr::of_inode(&*self.inode(ino)?, self.source())
+    }
+
+    pub(super) fn live_lookup(&self, parent: u64, bytes: &[u8]) -> Answer<LookupOut> {
+        let name = name(bytes)?;
+        let directory = self.inode(parent)?;
+        let tree = directory.directory().ok_or(Errno::NOTDIR)?;
+        let found = lookup_in(tree, &name, self.source()).map_err(|e| of_object(&e))?;
+        let Some(found) = found else { return Ok(LookupOut::Absent) };
+        // Held before it is looked for in the table, so that nobody evicts it between.
+        self.lookups.add(found.ino.0);
+        match self.hold(live(parent), &name, &found) {
+            Ok(Some(entry)) => Ok(LookupOut::Found(entry)),
+            Ok(None) => {
+                self.live_forget(found.ino.0, 1);
+                Ok(LookupOut::Absent)
+            }
+            Err(errno) => {
+                self.live_forget(found.ino.0, 1);
+                Err(errno)
+            }
+        }
+    }
+
+    /// Brings the inode of an entry into the table; `None` if the entry has gone meanwhile.
+    fn hold(&self, parent: Ino, name: &Name, found: &Found) -> Answer<Option<EntryOut>> {
+        let repo = self.repo()?;
+        let inode = match repo.look(|tree| tree.find(found.ino).cloned()) {
+            Some(inode) => Some(inode),
+            None => repo
+                .update(|tree, src| {
+                    let now = tree.lookup(parent, name, src)?;
+                    let Some(now) = now.filter(|now| now.ino == found.ino) else {
+                        return Ok(None);
+                    };
+                    tree.load(parent, name, &now, src)?;
+                    Ok(tree.find(found.ino).cloned())
+                })
+                .map_err(|e| of_op(&e))?,
+        };
+        inode.map(|inode| self.entry(&inode)).transpose()
+    }
+
+    fn entry(&self, inode: &Inode) -> Answer<EntryOut> {
+        Ok(EntryOut { attr: Attr::of_inode(inode, self.source())?, ttl: Ttl::Forever })
+    }
+
+    /// Takes references away, and forgets the inode when none are left.
+    pub(super) fn live_forget(&self, ino: u64, count: u64) {
+        if !self.lookups.remove(ino, count) {
+            return;
+        }
+        let Ok(repo) = self.repo() else { return };
+        let orphan = |tree: &Worktree| {
+            tree.find(live(ino)).is_some_and(|i| i.names.is_empty() && i.ino != Ino::ROOT)
+        };
+        let result = repo.update(|tree, src| {
+            if self.lookups.holds(ino) {
+                // Looked up again meanwhile.
+            } else if orphan(tree) {
+                tree.apply(&Op::DropOrphan { ino: live(ino) }, src)?;
+            } else {
+                tree.evict(live(ino));
+            }
+            Ok(())
+        });
+        if let Err(error) = result {
+            log::error!("forgetting inode {ino}: {error}");
+        }
+    }
+
+    /// Drops a file that lost its last name unless the kernel still holds it.
+    pub(super) fn drop_if_unheld(&self, ino: Ino) {
+        if !self.lookups.holds(ino.0) {
+            self.live_forget(ino.0, 0);
+        }
+    }
+
+    /// Makes a new file, with owner, mode and ACLs as its directory wants them.
+    pub(super) fn live_create(
+        &self,
+        caller: Caller,
+        parent: u64,
+        bytes: &[u8],
+        new: &New<'_>,
+    ) -> Answer<EntryOut> {
+        let &New { kind, mode, rdev, target } = new;
+        let name = self.new_name(parent, bytes)?;
+        let time = Timestamp::now();
+        let inode = self
+            .repo()?
+            .update(|tree, src| {
+                let directory = tree.find(live(parent)).ok_or(OpError::NotFound)?;
+                let is_directory = kind == FileKind::Directory;
+                let setgid = directory.meta.perm & SETGID != 0;
+                let gid = if setgid { directory.meta.gid } else { caller.gid };
+                let default = directory.xattrs.find(DEFAULT_XATTR).map(Acl::decode);
+                let default = default.transpose().map_err(|_| OpError::Invalid)?;
+                let mut given = acl::Inherited { mode, access: None, default: None };
+                if kind != FileKind::Symlink {
+                    let umask = (caller.umask & 0o777) as u16;
+                    given = acl::inherit(default.as_ref(), mode, umask, is_directory);
+                }
+                let sticky_group = if setgid && is_directory { SETGID } else { 0 };
+                let node = NewNode {
+                    kind,
+                    perm: given.mode | sticky_group,
+                    uid: caller.uid,
+                    gid,
+                    rdev,
+                    target: target.into(),
+                };
+                let ino = tree.allocate_ino();
+                let create =
+                    Op::Create { parent: live(parent), name: name.clone(), ino, node, time };
+                tree.apply(&create, src)?;
+                for (name, acl) in [(ACCESS_XATTR, given.access), (DEFAULT_XATTR, given.default)] {
+                    if let Some(acl) = acl {
+                        let value = acl.encode().into();
+                        tree.apply(&Op::SetXattr { ino, name: name.into(), value, time }, src)?;
+                    }
+                }
+                self.lookups.add(ino.0);
+                tree.find(ino).cloned().ok_or(OpError::NotFound)
+            })
+            .map_err(|e| of_op(&e))?;
+        self.entry(&inode)
+    }
+
+    pub(super) fn live_link(&self, ino: u64, parent: u64, bytes: &[u8]) -> Answer<EntryOut> {
+        let name = self.new_name(parent, bytes)?;
+        let op = Op::Link { ino: live(ino), parent: live(parent), name, time: Timestamp::now() };
+        self.repo()?.apply(&op).map_err(|e| of_op(&e))?;
+        self.lookups.add(ino);
+        self.entry(&*self.inode(ino)?)
+    }
+
+    pub(super) fn live_remove(&self, parent: u64, bytes: &[u8], directory: bool) -> Answer<()> {
+        self.refuse_reserved(parent, bytes, Errno::PERM)?;
+        let (parent, name, time) = (live(parent), name(bytes)?, Timestamp::now());
+        let op = match directory {
+            true => Op::Rmdir { parent, name: name.clone(), time },
+            false => Op::Unlink { parent, name: name.clone(), time },
+        };
+        let removed = self
+            .repo()?
+            .update(|tree, src| {
+                let found = tree.lookup(parent, &name, src)?.ok_or(OpError::NotFound)?;
+                tree.apply(&op, src)?;
+                Ok(found.ino)
+            })
+            .map_err(|e| of_op(&e))?;
+        self.drop_if_unheld(removed);
+        Ok(())
+    }
+
+    pub(super) fn live_rename(
+        &self,
+        from: (u64, &[u8]),
+        to: (u64, &[u8]),
+        mode: RenameMode,
+    ) -> Answer<()> {
+        self.refuse_reserved(from.0, from.1, Errno::PERM)?;
+        self.refuse_reserved(to.0, to.1, Errno::PERM)?;
+        let (parent, new_parent) = (live(from.0), live(to.0));
+        let (name, new_name) = (name(from.1)?, name(to.1)?);
+        let target = new_name.clone();
+        let time = Timestamp::now();
+        let op = Op::Rename { parent, name, new_parent, new_name, mode, time };
+        let replaced = self
+            .repo()?
+            .update(|tree, src| {
+                let replaced = tree.lookup(new_parent, &target, src)?;
+                tree.apply(&op, src)?;
+                Ok(replaced)
+            })
+            .map_err(|e| of_op(&e))?;
+        if let Some(found) = replaced.filter(|_| mode == RenameMode::Replace) {
+            self.drop_if_unheld(found.ino);
+        }
+        Ok(())
+    }
+
+    pub(super) fn live_setattr(&self, caller: Caller, ino: u64, set: SetAttrIn) -> Answer<Attr> {
+        let repo = self.repo()?;
+        let time = Timestamp::now();
+        if set.size.is_some() {
+            repo.relieve().map_err(|e| of_repo(&e))?;
+        }
+        repo.update(|tree, src| {
+            let ino = live(ino);
+            if let Some(size) = set.size {
+                let kill_priv = caller.uid != 0;
+                tree.apply(&Op::Truncate { ino, size, kill_priv, time }, src)?;
+            }
+            let inode = tree.find(ino).ok_or(OpError::NotFound)?;
+            let SetAttrIn { mut perm, uid, gid, mtime, size } = set;
+            if perm.is_none() && (uid.is_some() || gid.is_some()) && !inode.is_directory() {
+                perm = Some(without_privileges(inode.meta.perm));
+            }
+            let access = inode.xattrs.find(ACCESS_XATTR).map(Acl::decode).transpose();
+            let access = access.map_err(|_| OpError::Invalid)?;
+            if let (Some(perm), Some(access)) = (set.perm, access) {
+                let (name, value) = (ACCESS_XATTR.into(), access.chmod(perm).encode().into());
+                tree.apply(&Op::SetXattr { ino, name, value, time }, src)?;
+            }
+            let attrs = SetAttr { perm, uid, gid, mtime };
+            if size.is_none() || attrs != SetAttr::default() {
+                tree.apply(&Op::SetAttr { ino, set: attrs, time }, src)?;
+            }
+            Ok(())
+        })
+        .map_err(|e| of_op(&e))?;
+        self.live_attr(ino)
+    }
+
+    pub(super) fn live_readlink(&self, ino: u64) -> Answer<Vec<u8>> {
+        match &self.inode(ino)?.body {
+            Body::Symlink(target) => Ok(target.to_vec()),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    pub(super) fn live_opendir(&self, ino: u64) -> Answer<LiveDirectory> {
+        let inode = self.inode(ino)?;
+        let entries = inode.directory().ok_or(Errno::NOTDIR)?.clone();
+        let parent = inode.names.first().map_or(Ino::ROOT, |(parent, _)| *parent);
+        Ok(LiveDirectory { ino: inode.ino, parent, entries })
+    }
+
+    /// Lists a directory from a row on. The rows are `.`, `..`, then the entries in order; the
+    /// place of a row is its number, which stays what it is for as long as the handle is open.
+    pub(super) fn live_readdir(
+        &self,
+        directory: &LiveDirectory,
+        from: u64,
+        plus: bool,
+        row: &mut dyn FnMut(DirRow<'_>) -> bool,
+    ) -> Answer<()> {
+        let dots = [(&b"."[..], directory.ino, 1), (b"..", directory.parent, 2)];
+        for (name, ino, next) in dots.into_iter().skip(from.min(2) as usize) {
+            let kind = FileKind::Directory;
+            if !row(DirRow { ino: ino.0, kind, name, next, entry: None }) {
+                return Ok(());
+            }
+        }
+        let mut at = from.max(2);
+        let mut failed = None;
+        directory
+            .entries
+            .scan(at - 2, self.source(), &mut |item| {
+                at += 1;
+                let ino = item.side.ino;
+                let kind = kind_of(item.value);
+                let mut entry = None;
+                if plus {
+                    let found =
+                        Found { ino: live(ino), value: item.value.into(), side: item.side.clone() };
+                    self.lookups.add(ino);
+                    let held =
+                        name(item.key).and_then(|name| self.hold(directory.ino, &name, &found));
+                    match held {
+                        Ok(held) => entry = held,
+                        Err(errno) => failed = Some(errno),
+                    }
+                    if entry.is_none() {
+                        self.live_forget(ino, 1);
+                        // It has gone since the listing began, or cannot be read.
+                        return match failed {
+                            None => ControlFlow::Continue(()),
+                            Some(_) => ControlFlow::Break(()),
+                        };
+                    }
+                }
+                let taken = row(DirRow { ino, kind, name: item.key, next: at, entry });
+                if !taken && entry.is_some() {
+                    self.live_forget(ino, 1);
+                }
+                if taken { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+            .map_err(|e| of_object(&e))?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    pub(super) fn repo(&self) -> Answer<&Repo> {
+        self.live.as_deref().ok_or(Errno::ROFS)
+    }
+
+    /// Checks the name of a file that is to be made.
+    fn new_name(&self, parent: u64, bytes: &[u8]) -> Answer<Name> {
+        self.refuse_reserved(parent, bytes, Errno::EXIST)?;
+        name(bytes)
+    }
+
+    fn refuse_reserved(&self, parent: u64, bytes: &[u8], errno: Errno) -> Answer<()> {
+        let reserved = parent == Ino::ROOT.0 && matches!(bytes, control::NAME | snapshots::NAME);
+        if reserved { Err(errno) } else { Ok(()) }
+    }
+}
+
+/// Permissions without what gives a program more rights than its caller.
+fn without_privileges(perm: u16) -> u16 {
+    let setgid = if perm & GROUP_EXEC != 0 { SETGID } else { 0 };
+    perm & !SETUID & !setgid
+}

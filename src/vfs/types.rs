@@ -1,0 +1,212 @@
+//! The values that a filesystem is asked with and answers with.
+
+use rustix::io::Errno;
+
+use crate::model::{
+    Entry, EntryBody, FileKind, Ino, Meta, Name, NameError, ObjectError, ObjectSource, Timestamp,
+};
+use crate::repo::RepoError;
+use crate::store::StoreError;
+use crate::worktree::{Inode, OpError};
+
+/// What a call ends with: a value, or the error number that the caller sees.
+pub type Answer<T> = Result<T, Errno>;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// The bits that a new file shall not have.
+    pub umask: u32,
+}
+
+/// What `stat` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attr {
+    /// The number of the inode, as the kernel knows it.
+    pub ino: u64,
+    /// Kind, permissions, owner, device and time of modification.
+    pub meta: Meta,
+    /// Length in bytes.
+    pub size: u64,
+    /// Storage in units of 512 bytes.
+    pub blocks: u64,
+    /// Number of links.
+    pub nlink: u32,
+    /// Time of the last change.
+    pub ctime: Timestamp,
+}
+
+/// How long the kernel may believe an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// Until it is told otherwise: all changes go through it, or nothing changes.
+    Forever,
+    /// Not at all: the answer is made anew each time.
+    Never,
+}
+
+/// An answer about a name or an inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryOut {
+    /// The inode.
+    pub attr: Attr,
+    /// How long this holds.
+    pub ttl: Ttl,
+}
+
+/// An answer to a look-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookupOut {
+    /// The name is there.
+    Found(EntryOut),
+    /// It is not, and the kernel may remember that until the name is made.
+    Absent,
+}
+
+/// An open file or directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenOut {
+    /// What to call it by.
+    pub fh: u64,
+    /// Reads and writes go past the page cache: the content is made as it is read.
+    pub direct: bool,
+}
+
+/// A row of a listing.
+#[derive(Clone, Copy, Debug)]
+pub struct DirRow<'a> {
+    /// The number of the inode.
+    pub ino: u64,
+    /// What it is.
+    pub kind: FileKind,
+    /// Its name.
+    pub name: &'a [u8],
+    /// Where the next row is: what to go on from.
+    pub next: u64,
+    /// All about it, where it was asked for. The kernel holds it from then on.
+    pub entry: Option<EntryOut>,
+}
+
+/// What `setattr` is to change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetAttrIn {
+    /// New permission bits.
+    pub perm: Option<u16>,
+    /// New owner.
+    pub uid: Option<u32>,
+    /// New group.
+    pub gid: Option<u32>,
+    /// New size.
+    pub size: Option<u64>,
+    /// New time of modification.
+    pub mtime: Option<Timestamp>,
+}
+
+/// How much room there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatfsOut {
+    /// Size of a block.
+    pub block_bytes: u32,
+    /// Blocks in all.
+    pub blocks: u64,
+    /// Free blocks.
+    pub free: u64,
+    /// Free blocks for users other than root.
+    pub available: u64,
+    /// Files in all.
+    pub files: u64,
+    /// Files that can still be made.
+    pub files_free: u64,
+}
+
+impl Attr {
+    /// What a live inode tells.
+    pub(super) fn of_inode(inode: &Inode, src: &dyn ObjectSource) -> Answer<Self> {
+        Ok(Self {
+            ino: inode.ino.0,
+            meta: inode.meta,
+            size: inode.size(),
+            blocks: inode.allocated_bytes(src).map_err(|e| of_object(&e))?.div_ceil(512),
+            nlink: inode.nlink(src).map_err(|e| of_object(&e))?,
+            ctime: inode.ctime,
+        })
+    }
+
+    /// What a committed entry tells, with what only its surroundings know.
+    pub(super) fn of_entry(ino: u64, entry: &Entry, allocated_bytes: u64, nlink: u32) -> Self {
+        let size = match &entry.body {
+            EntryBody::File { size, .. } => *size,
+            EntryBody::Symlink(target) => target.len() as u64,
+            EntryBody::Directory(_) => 4096,
+            EntryBody::Special => 0,
+        };
+        let blocks = allocated_bytes.div_ceil(512);
+        Self { ino, meta: entry.meta, size, blocks, nlink, ctime: entry.meta.mtime }
+    }
+}
+
+/// Checks a name that the kernel sent.
+pub(super) fn name(bytes: &[u8]) -> Answer<Name> {
+    Name::new(bytes).map_err(|error| match error {
+        NameError::TooLong => Errno::NAMETOOLONG,
+        NameError::Invalid => Errno::INVAL,
+    })
+}
+
+/// The error number of a failed operation.
+pub(super) fn of_op(error: &OpError) -> Errno {
+    match error {
+        OpError::NotFound => Errno::NOENT,
+        OpError::Exists => Errno::EXIST,
+        OpError::NotDirectory => Errno::NOTDIR,
+        OpError::IsDirectory => Errno::ISDIR,
+        OpError::NotEmpty => Errno::NOTEMPTY,
+        OpError::Invalid => Errno::INVAL,
+        OpError::DirectoryLink => Errno::PERM,
+        OpError::TooManyLinks => Errno::MLINK,
+        OpError::FileTooLarge => Errno::FBIG,
+        OpError::NoXattr => Errno::NODATA,
+        OpError::XattrsTooLarge => Errno::NOSPC,
+        OpError::Object(error) => of_object(error),
+    }
+}
+
+/// The error number of a failure to read or keep an object. It is logged: the caller sees no
+/// more than a number.
+pub(super) fn of_object(error: &ObjectError) -> Errno {
+    log::error!("{error}");
+    match error {
+        ObjectError::Io { source, .. } => of_io(source),
+        _ => Errno::IO,
+    }
+}
+
+/// The error number of a failure of the repository.
+pub(super) fn of_repo(error: &RepoError) -> Errno {
+    log::error!("{error}");
+    match error {
+        RepoError::Object(ObjectError::Io { source, .. })
+        | RepoError::Store(StoreError::Io { source, .. }) => of_io(source),
+        RepoError::Op(error) => of_op(error),
+        RepoError::Revision(_) | RepoError::NoPath { .. } => Errno::NOENT,
+        RepoError::MessageTooLong { .. } => Errno::MSGSIZE,
+        RepoError::Store(StoreError::ReadOnly { .. }) => Errno::ROFS,
+        _ => Errno::IO,
+    }
+}
+
+fn of_io(error: &std::io::Error) -> Errno {
+    match Errno::from_io_error(error) {
+        Some(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS)) => errno,
+        _ => Errno::IO,
+    }
+}
+
+/// The number that the kernel has for a live inode.
+pub(super) fn live(ino: u64) -> Ino {
+    Ino(ino)
+}
