@@ -273,7 +273,7 @@ fn assert_unchanged(before: &Worktree, after: &Worktree) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn any_sequence_does_what_the_model_does(steps in any_steps(60)) {
