@@ -56,8 +56,10 @@ pub(in crate::cli) enum MountRefusal {
     #[error("--allow-other needs the line `user_allow_other` in {FUSE_CONF}, or root")]
     AllowOther,
     /// This user may not use FUSE, or nobody in this container.
-    #[error("{FUSE_DEVICE} may not be opened: mount as root, or let everybody use it with \
-        `chmod 666 {FUSE_DEVICE}`; a container needs --device {FUSE_DEVICE} --cap-add SYS_ADMIN")]
+    #[error(
+        "{FUSE_DEVICE} may not be opened: mount as root, or let everybody use it with \
+        `chmod 666 {FUSE_DEVICE}`; a container needs --device {FUSE_DEVICE} --cap-add SYS_ADMIN"
+    )]
     DeviceDenied,
     /// The kernel's side of FUSE, or the helper, is missing or refuses.
     #[error(transparent)]
