@@ -2,6 +2,7 @@
 # Everything that a change must pass, in one command. See --help.
 set -euo pipefail
 
+readonly program=scripts/test.sh
 readonly DENY_VERSION=0.20.2
 readonly FETCH_TIMEOUT_S=120
 
@@ -24,11 +25,6 @@ begin() {
     printf '\n== %s\n' "$current"
 }
 
-die() {
-    printf 'scripts/test.sh: %s\n' "$*" >&2
-    exit 1
-}
-
 on_exit() {
     local status=$?
     if ((status != 0)); then
@@ -36,54 +32,19 @@ on_exit() {
         status=1
     fi
     # What a test has left mounted must not be deleted through its mount.
-    if [[ -n ${tmp:-} && -z $(mounts_left) ]]; then
+    if [[ -n ${tmp:-} && -z $(fuse_mounts "$tmp") ]]; then
         rm -rf --one-file-system -- "$tmp"
     fi
     exit "$status"
 }
 
-as_root() {
-    if ((EUID == 0)); then
-        "$@"
-    else
-        command -v sudo >/dev/null || die "needs root or sudo to run: $*"
-        sudo "$@"
-    fi
-}
-
-# Prints the packages that are missing, one a line.
-missing_packages() {
-    local need command package
-    local needs=(cc:gcc git:git)
+install_needs() {
+    local needs=(git:git)
     if ((with_mount)); then
         needs+=(fusermount3:fuse3 getfattr:attr getfacl:acl rsync:rsync sqlite3:sqlite3
             tar:tar mkfs.ext4:e2fsprogs)
     fi
-    for need in "${needs[@]}"; do
-        command=${need%%:*} package=${need#*:}
-        command -v "$command" >/dev/null || printf '%s\n' "$package"
-    done
-    # gcc only recommends the headers, without which it links nothing.
-    [[ -e /usr/include/stdio.h ]] || printf 'libc6-dev\n'
-    # What git and cargo trust when they fetch.
-    [[ -e /etc/ssl/certs/ca-certificates.crt ]] || printf 'ca-certificates\n'
-}
-
-install_packages() {
-    local missing
-    mapfile -t missing < <(missing_packages)
-    if ((${#missing[@]} == 0)); then
-        echo "nothing is missing"
-        return
-    fi
-    echo "installs ${missing[*]}"
-    command -v apt-get >/dev/null || die "no apt-get here: install ${missing[*]} and try again"
-    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq)
-    as_root "${apt[@]}" update
-    as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >"$tmp/apt.log" 2>&1 || {
-        cat "$tmp/apt.log"
-        die "apt-get cannot install ${missing[*]}"
-    }
+    install_packages "${needs[@]}"
 }
 
 # install_component COMMAND COMPONENT: a part of the Rust toolchain.
@@ -104,14 +65,6 @@ install_deny() {
     # Unoptimised it checks this tree in a second, and an optimised build takes far longer.
     CARGO_PROFILE_DEV_DEBUG=0 \
         cargo install --quiet --locked --profile dev "cargo-deny@$DENY_VERSION"
-}
-
-check_fuse() {
-    [[ -e /dev/fuse ]] || die "/dev/fuse is missing, and the mount tests need it: load the kernel's" \
-        "module (modprobe fuse), or in a container run it with --device /dev/fuse --cap-add" \
-        "SYS_ADMIN; --no-mount leaves these tests out"
-    [[ -r /dev/fuse && -w /dev/fuse ]] || die "/dev/fuse cannot be opened by $(id -un), and the mount" \
-        "tests need it; --no-mount leaves them out"
 }
 
 check_advisories() {
@@ -139,11 +92,6 @@ run_tests() {
     TMPDIR=$tmp cargo test --locked --doc
 }
 
-# Prints the FUSE mounts in the directory that the tests were given. Others are not theirs.
-mounts_left() {
-    awk -v top="$tmp/" '$3 ~ /^fuse(\.|$)/ && index($2, top) == 1 { print $2 }' /proc/self/mounts
-}
-
 # Prints the processes that run the binary which was built here.
 daemons() {
     local exe target
@@ -159,7 +107,7 @@ daemons() {
 
 check_leftovers() {
     local mounts left
-    mounts=$(mounts_left)
+    mounts=$(fuse_mounts "$tmp")
     left=$(comm -13 <(printf '%s\n' "$daemons_before") <(daemons))
     [[ -z $mounts ]] || printf 'still mounted: %s\n' "$mounts"
     [[ -z $left ]] || printf 'still running: process %s\n' "$left"
@@ -185,8 +133,8 @@ for argument in "$@"; do
 done
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-# A shell that is not a login shell may know neither of these.
-PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:/usr/sbin:/sbin
+# shellcheck source=scripts/lib.sh
+source scripts/lib.sh
 
 current=start
 # The tests make their directories in here, so that what they leave is known as theirs.
@@ -194,10 +142,10 @@ tmp=$(realpath -- "$(mktemp -d -t vst-test.XXXXXX)")
 trap on_exit EXIT
 
 begin "packages"
-command -v cargo >/dev/null || die "no cargo here: install a Rust toolchain (https://rustup.rs)"
-install_packages
+check_cargo
+install_needs
 if ((with_mount)); then
-    check_fuse
+    check_fuse "--no-mount leaves out the tests that need it"
 fi
 
 begin "tools"
@@ -226,8 +174,7 @@ begin "tests: cargo test"
 if ((!with_mount)); then
     echo "without the tests that mount"
 fi
-target_dir=$(realpath -m -- "${CARGO_TARGET_DIR:-target}")
-readonly binary=$target_dir/debug/vst
+binary=$(target_dir)/debug/vst
 daemons_before=$(daemons)
 run_tests
 

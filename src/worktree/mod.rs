@@ -11,6 +11,8 @@ mod linked;
 mod links;
 mod rename;
 mod state;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 
 pub use apply::OpError;

@@ -2,6 +2,9 @@
 //! They need `/dev/fuse`, and root or `fusermount3`.
 
 mod harness;
+mod round_trip;
+mod shell;
+mod tools;
 mod tree;
 
 /// The harness watched at work, as far as that needs no working mount.

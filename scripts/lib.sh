@@ -1,0 +1,111 @@
+# shellcheck shell=bash
+# What the scripts here share. Whoever sources it has set `program` to the name that its messages
+# begin with, and stands in the top directory of the source.
+
+# A shell that is not a login shell may know neither of these.
+PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:/usr/sbin:/sbin
+
+# How long a daemon may take to end when its mount is gone.
+readonly DAEMON_END_TIMEOUT_S=30
+
+die() {
+    printf '%s: %s\n' "${program:?}" "$*" >&2
+    exit 1
+}
+
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    else
+        command -v sudo >/dev/null || die "needs root or sudo to run: $*"
+        sudo "$@"
+    fi
+}
+
+# missing_packages COMMAND:PACKAGE...: prints the packages that are missing, one a line; to these
+# come those that cargo needs.
+missing_packages() {
+    local need
+    for need in cc:gcc "$@"; do
+        command -v "${need%%:*}" >/dev/null || printf '%s\n' "${need#*:}"
+    done
+    # gcc only recommends the headers, without which it links nothing.
+    [[ -e /usr/include/stdio.h ]] || printf 'libc6-dev\n'
+    # What git and cargo trust when they fetch.
+    [[ -e /etc/ssl/certs/ca-certificates.crt ]] || printf 'ca-certificates\n'
+}
+
+# install_packages COMMAND:PACKAGE...: installs the packages of those commands that are missing.
+install_packages() {
+    local missing output
+    mapfile -t missing < <(missing_packages "$@")
+    if ((${#missing[@]} == 0)); then
+        echo "nothing is missing"
+        return
+    fi
+    echo "installs ${missing[*]}"
+    command -v apt-get >/dev/null || die "no apt-get here: install ${missing[*]} and try again"
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq)
+    as_root "${apt[@]}" update
+    output=$(as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" 2>&1) || {
+        printf '%s\n' "$output"
+        die "apt-get cannot install ${missing[*]}"
+    }
+}
+
+check_cargo() {
+    command -v cargo >/dev/null || die "no cargo here: install a Rust toolchain (https://rustup.rs)"
+}
+
+# check_fuse REMARK: fails, with the remark if it is not empty, unless this user can mount.
+check_fuse() {
+    local remark=${1:+; $1}
+    [[ -e /dev/fuse ]] || die "/dev/fuse is missing: load the kernel's module (modprobe fuse)," \
+        "or in a container run it with --device /dev/fuse --cap-add SYS_ADMIN$remark"
+    [[ -r /dev/fuse && -w /dev/fuse ]] || die "/dev/fuse cannot be opened by $(id -un)$remark"
+}
+
+# Prints where cargo puts what it builds.
+target_dir() {
+    realpath -m -- "${CARGO_TARGET_DIR:-target}"
+}
+
+# fuse_mounts TOP: prints the FUSE mounts on the directory or in it, the innermost first.
+fuse_mounts() {
+    local top=$1 at kind
+    # Spaces and the like are octal in this file.
+    while read -r _ at kind _; do
+        printf -v at %b "$at"
+        if [[ $kind == fuse || $kind == fuse.* ]] && [[ $at/ == "$top"/* ]]; then
+            printf '%s\n' "$at"
+        fi
+    done </proc/self/mounts | tac
+}
+
+# daemon_of STORE: prints the process that serves the store; fails if there is none.
+daemon_of() {
+    local pid
+    pid=$(cat -- "$1/lock" 2>/dev/null) && [[ -n $pid && -d /proc/$pid ]] || return
+    # The file stays behind, and another process may have that number by now.
+    [[ $(cat -- "/proc/$pid/comm" 2>/dev/null) == vst ]] || return
+    printf '%s\n' "$pid"
+}
+
+# end_mounts TOP STORE: takes away what is mounted on TOP or in it, in use or not, and waits for
+# the daemon of STORE to end.
+end_mounts() {
+    local at pid tries
+    pid=$(daemon_of "$2") || pid=
+    while read -r at; do
+        if ((EUID == 0)); then
+            umount -- "$at" 2>/dev/null || umount -l -- "$at"
+        else
+            fusermount3 -u -- "$at" 2>/dev/null || fusermount3 -uz -- "$at"
+        fi
+    done < <(fuse_mounts "$1")
+    for ((tries = DAEMON_END_TIMEOUT_S * 10; tries > 0; tries--)); do
+        [[ -n $pid && -d /proc/$pid ]] || return 0
+        sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+}

@@ -1,0 +1,152 @@
+//! Operations while a commit is in flight.
+
+use super::check::{assert_consistent, assert_tables};
+use super::fs::{Done, Fs};
+use super::{at, name};
+use crate::model::{Ino, Op, SetAttr};
+use crate::worktree::{OpError, Worktree};
+
+/// Begins a commit of one tree, changes it, publishes, and returns what was committed.
+fn commit_while(fs: &mut Fs, change: impl FnOnce(&mut Fs)) -> Done {
+    let mut snapshot = fs.tree.begin_commit();
+    change(fs);
+    let committed = fs.hash(&mut snapshot);
+    drop(snapshot);
+    let done = fs.publish(committed);
+    assert_consistent(&fs.tree, &fs.objects);
+    done
+}
+
+fn two_files() -> Fs {
+    let mut fs = Fs::new();
+    fs.mkdir("d");
+    fs.file("d/a", b"a");
+    fs.file("d/b", b"b");
+    fs
+}
+
+#[test]
+fn what_comes_later_is_in_the_next_commit_only() {
+    let mut fs = two_files();
+    let before = fs.tree.clone().begin_commit().commit_root(&fs);
+    let first = commit_while(&mut fs, |fs| fs.write("d/a", 0, b"later"));
+    assert_eq!(first.root, before);
+    let second = fs.commit();
+    assert_ne!(second.root, first.root);
+    assert_eq!(second.files, 1, "the other file was hashed by the first commit");
+    fs.reopen();
+    assert_eq!((fs.read("d/a"), fs.read("d/b")), (b"later".to_vec(), b"b".to_vec()));
+}
+
+#[test]
+fn a_file_removed_and_dropped_in_flight_is_gone() {
+    let mut fs = two_files();
+    fs.link("d/a", "link");
+    let first = commit_while(&mut fs, |fs| {
+        fs.unlink("d/a");
+        fs.unlink("link");
+    });
+    assert_eq!(fs.tree.dirty_bytes(), 0);
+    let opened = Worktree::open(&first.state, &fs.objects).unwrap();
+    assert_tables(&opened, &fs.objects);
+    fs.commit();
+    assert_tables(&fs.tree, &fs.objects);
+    assert_eq!(fs.find("link"), None);
+}
+
+#[test]
+fn a_removed_file_that_is_still_open_keeps_its_dirty_bytes_until_it_is_dropped() {
+    let mut fs = two_files();
+    let (parent, ino) = (fs.ino("d"), fs.ino("d/a"));
+    let remove = Op::Unlink { parent, name: name("a"), time: at(100) };
+    commit_while(&mut fs, |fs| fs.try_apply(&remove).unwrap());
+    fs.write_ino(ino, 10, b"more");
+    assert_eq!(fs.tree.dirty_bytes(), 14);
+    fs.commit();
+    assert!(!fs.tree.evict(ino), "no entry tells what it holds");
+    fs.try_apply(&Op::DropOrphan { ino }).unwrap();
+    assert_eq!(fs.tree.dirty_bytes(), 0);
+    assert!(matches!(fs.try_apply(&Op::DropOrphan { ino }), Err(OpError::NotFound)));
+}
+
+#[test]
+fn a_directory_removed_in_flight_takes_its_changes_along() {
+    let mut fs = two_files();
+    let kept = commit_while(&mut fs, |fs| {
+        fs.unlink("d/a");
+        fs.rename("d/b", "b");
+        fs.rmdir("d");
+    });
+    assert_tables(&Worktree::open(&kept.state, &fs.objects).unwrap(), &fs.objects);
+    fs.reopen();
+    assert_tables(&fs.tree, &fs.objects);
+    assert_eq!(fs.read("b"), b"b");
+    assert_eq!(fs.find("d"), None);
+}
+
+#[test]
+fn names_given_in_flight_to_a_file_that_is_being_hashed_are_kept() {
+    let mut fs = two_files();
+    fs.mkdir("e");
+    commit_while(&mut fs, |fs| {
+        fs.link("d/a", "e/a");
+        fs.rename("d", "e/d");
+        fs.exchange("e/d/a", "e/d/b");
+    });
+    fs.reopen();
+    assert_tables(&fs.tree, &fs.objects);
+    assert_eq!(fs.ino("e/a"), fs.ino("e/d/b"));
+    assert_eq!(fs.read("e/d/a"), b"b");
+}
+
+#[test]
+fn nothing_that_was_dirty_in_flight_can_be_evicted() {
+    let mut fs = two_files();
+    let ino = fs.ino("d/a");
+    commit_while(&mut fs, |fs| {
+        assert!(!fs.tree.evict(ino));
+        // The directory changes, so its entry for the file is not the one that was committed.
+        fs.set("d", SetAttr { perm: Some(0o700), ..SetAttr::default() });
+    });
+    assert!(!fs.tree.evict(ino));
+    fs.commit();
+    assert!(fs.tree.evict(ino));
+    assert!(!fs.tree.evict(Ino::ROOT));
+    assert_eq!(fs.ino("d/a"), ino);
+    assert_eq!(fs.read("d/a"), b"a");
+}
+
+#[test]
+fn a_commit_that_was_begun_anew_takes_over_what_the_first_had_taken() {
+    let mut fs = two_files();
+    let mut given_up = fs.tree.begin_commit();
+    fs.file("c", b"c");
+    let mut snapshot = fs.tree.begin_commit();
+    let stale = fs.hash(&mut given_up);
+    let committed = fs.hash(&mut snapshot);
+    fs.publish(stale);
+    fs.tree.abort_commit(given_up);
+    assert!(!fs.tree.is_dirty(), "all of it is in the second");
+    fs.publish(committed);
+    assert_consistent(&fs.tree, &fs.objects);
+    fs.reopen();
+    assert_eq!((fs.read("d/a"), fs.read("c")), (b"a".to_vec(), b"c".to_vec()));
+}
+
+#[test]
+fn a_clone_made_in_flight_is_whole() {
+    let mut fs = two_files();
+    let snapshot = fs.tree.begin_commit();
+    let mut fork = Fs { tree: fs.tree.clone(), ..Fs::new() };
+    fs.tree.abort_commit(snapshot);
+    fork.write("d/a", 0, b"fork");
+    fork.reopen();
+    assert_eq!((fork.read("d/a"), fork.read("d/b")), (b"fork".to_vec(), b"b".to_vec()));
+    assert_eq!(fs.read("d/a"), b"a");
+}
+
+impl crate::worktree::Snapshot {
+    fn commit_root(mut self, fs: &Fs) -> crate::model::RootId {
+        fs.hash(&mut self).root
+    }
+}
