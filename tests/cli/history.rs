@@ -1,0 +1,195 @@
+//! `log`, `show`, `ls` and `cat`.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use crate::store::{TestStore, every_byte, one_error};
+
+#[test]
+fn log_has_a_line_a_commit_newest_first() {
+    let store = TestStore::with_commits();
+    let log = store.ok(&["log"]);
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    assert!(lines[0].ends_with("  tester  (HEAD)  third"), "{log}");
+    assert!(lines[1].ends_with("  tester"), "{log}");
+    assert!(lines[2].ends_with("  tester  first"), "{log}");
+    assert!(!log.contains('\x1b'), "{log}");
+    assert_eq!(store.ok(&["log", "-n", "2"]).lines().count(), 2);
+    assert_eq!(store.ok(&["log", "-n0"]), "");
+    assert_eq!(store.ok(&["log", "--all"]), log);
+}
+
+#[test]
+fn log_in_json_is_an_array_of_whole_commits() {
+    let store = TestStore::with_commits();
+    let log = store.json(&["log", "--json"]);
+    let commits = log.as_array().expect("an array");
+    assert_eq!(commits.len(), 3);
+    assert_eq!(commits[0]["message"], "third\n\nwith more\nto say");
+    assert_eq!(commits[0]["parents"][0], commits[1]["id"]);
+    assert_eq!(commits[2]["parents"], serde_json::json!([]));
+    assert_eq!(commits[0]["head"], true);
+    assert_eq!(commits[1]["head"], false);
+    assert!(commits.iter().all(|commit| commit.get("changes").is_none()));
+    for commit in commits {
+        let time = commit["time"].as_str().expect("a text");
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+    }
+}
+
+#[test]
+fn log_with_stat_tells_what_each_commit_changed() {
+    let store = TestStore::with_commits();
+    let log = store.ok(&["log", "--stat"]);
+    for line in [
+        "    A file  (4 B)",
+        "    A dir/inner  (2.9 MiB)",
+        "    M file  (4 B -> 8 B)",
+        "    A link",
+        "    R dir -> moved",
+        "    2 paths: 1 added, 1 renamed",
+    ] {
+        assert!(log.lines().any(|l| l == line), "{line}: {log}");
+    }
+    let log = store.json(&["log", "--stat", "--json"]);
+    assert_eq!(log[1]["changes"][0]["change"], "modified");
+    assert_eq!(log[1]["changes"][0]["old"], serde_json::json!({"kind": "file", "size": 4}));
+}
+
+#[test]
+fn log_of_paths_has_the_commits_that_changed_them() {
+    let store = TestStore::with_commits();
+    let ids = |args: &[&str]| -> Vec<String> {
+        let args = [&["log", "--json"], args].concat();
+        let log = store.json(&args);
+        let message =
+            |c: &serde_json::Value| c["message"].as_str().map(|m| m[..5.min(m.len())].into());
+        log.as_array().expect("an array").iter().filter_map(message).collect()
+    };
+    assert_eq!(ids(&["file"]), ["", "first"]);
+    assert_eq!(ids(&["dir"]), ["third", "first"]);
+    assert_eq!(ids(&["dir/inner"]), ["third", "first"]);
+    assert_eq!(ids(&["moved", "file"]), ["third", "", "first"]);
+    assert_eq!(ids(&["-n1", "file"]), [""]);
+    assert_eq!(ids(&["none"]), [""; 0]);
+    assert_eq!(ids(&["/"]), ["third", "", "first"]);
+}
+
+#[test]
+fn show_tells_all_of_a_commit() {
+    let store = TestStore::with_commits();
+    let log = store.json(&["log", "--json"]);
+    let id = log[0]["id"].as_str().expect("a text");
+    let show = store.ok(&["show", "HEAD"]);
+    assert!(show.starts_with(&format!("commit {id}\n")), "{show}");
+    for line in ["names:   HEAD", "author:  tester", "    third", "    to say", "R dir -> moved"] {
+        assert!(show.lines().any(|l| l == line), "{line}: {show}");
+    }
+    assert_eq!(store.json(&["show", "--json", &id[..8]])["id"], id);
+    let json = store.json(&["show", "--json", "@~1"]);
+    assert_eq!(json["id"], log[1]["id"]);
+    assert_eq!(json["changes"][0]["path"], "file");
+    assert!(store.error(2, &["show", "HEAD:file"]).contains("`vst cat HEAD:file`"));
+}
+
+#[test]
+fn ls_lists_a_directory_of_a_commit() {
+    let store = TestStore::with_commits();
+    assert_eq!(store.ok(&["ls", "HEAD"]), "file\nlink\nmoved/\n");
+    assert_eq!(store.ok(&["ls", "HEAD~2"]), "dir/\nfile\n");
+    assert_eq!(store.ok(&["ls", "HEAD:moved"]), "inner\n");
+    assert_eq!(store.ok(&["ls", "HEAD:/moved/"]), "inner\n");
+    assert_eq!(store.ok(&["ls", "HEAD:moved/inner"]), "inner\n");
+    assert_eq!(store.ok(&["ls", "-r", "HEAD"]), "file\nlink\nmoved/\nmoved/inner\n");
+    let long = store.ok(&["ls", "-l", "HEAD"]);
+    assert!(long.lines().next().is_some_and(|l| l.starts_with("-rw-r--r--  ")), "{long}");
+    assert!(long.contains("  link -> file\n"), "{long}");
+    let json = store.json(&["ls", "--json", "HEAD"]);
+    assert_eq!(json[0]["size"], 8);
+    assert_eq!(json[1]["target"], "file");
+    assert_eq!((&json[2]["kind"], &json[2]["mode"]), (&"directory".into(), &"0644".into()));
+}
+
+#[test]
+fn cat_prints_every_byte() {
+    let store = TestStore::with_commits();
+    assert_eq!(store.ok(&["cat", "HEAD:file"]), "one\ntwo\n");
+    assert_eq!(store.ok(&["cat", "HEAD~2:file", "HEAD:file"]), "one\none\ntwo\n");
+    let output = store.run(&["cat", "HEAD:moved/inner"]);
+    assert!(output.status.success());
+    assert!(output.stdout == every_byte());
+}
+
+#[test]
+fn cat_says_why_there_is_nothing_to_print() {
+    let store = TestStore::with_commits();
+    for (code, argument, says) in [
+        (1, "HEAD:none", "none is not in commit "),
+        (1, "HEAD:file/x", "is not in commit "),
+        (1, "HEAD:file/", "is not in commit "),
+        (1, "HEAD:../file", "is outside of the tree"),
+        (1, "HEAD:moved", "`vst ls HEAD:moved`"),
+        (1, "HEAD:link", "points to, file"),
+        (1, "none:file", "no commit is called \"none\""),
+        (1, "HEAD~9:file", "goes back beyond the first commit"),
+        (2, "HEAD", "`HEAD:PATH`"),
+    ] {
+        let line = store.error(code, &["cat", argument]);
+        assert!(line.contains(says), "{argument}: {line}");
+    }
+}
+
+#[test]
+fn no_text_as_a_revision_is_more_than_an_error() {
+    let store = TestStore::with_commits();
+    for text in [
+        "",
+        "~",
+        "^",
+        "@{",
+        "@{}",
+        "HEAD^7",
+        "HEAD~99999999999999999999",
+        "é",
+        "a\n\x1b[1m",
+        "..",
+        "../x",
+        "HEAD~~~~~~~~",
+        "0",
+        "@{9 weeks ago}",
+        "-x",
+    ] {
+        let line = store.error(1, &["show", "--", text]);
+        assert!(!line.contains('\x1b'), "{line}");
+    }
+}
+
+#[test]
+fn a_store_without_commits_has_an_empty_log() {
+    let store = TestStore::missing();
+    store.open().close().expect("it can be closed");
+    assert_eq!(store.ok(&["log"]), "");
+    assert_eq!(store.json(&["log", "--json"]), serde_json::json!([]));
+    assert!(store.error(1, &["show", "HEAD"]).contains("nothing has been committed yet"));
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let store = TestStore::with_commits();
+    let mut command = store.command(&["cat", "HEAD:moved/inner"]);
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it is built");
+    let mut byte = [0];
+    child.stdout.take().expect("a pipe").read_exact(&mut byte).expect("there is more");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let store = TestStore::with_commits();
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let output = store.command(&["log"]).stdout(full).output().expect("it is built");
+    assert!(one_error(output, 1).contains("No space left"));
+}

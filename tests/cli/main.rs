@@ -1,0 +1,7 @@
+//! Tests of the built `vst` on stores that are not mounted, and of what it says to those who ask
+//! for what cannot be.
+
+mod change;
+mod history;
+mod store;
+mod usage;
