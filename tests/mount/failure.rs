@@ -229,6 +229,22 @@ fn what_was_committed_survives_the_death_of_the_daemon() {
 }
 
 #[test]
+fn what_was_synced_survives_the_death_of_the_daemon_without_a_commit() {
+    let mut mount = TestMount::new();
+    sh(mount.path(), "mkdir d; echo before > d/before; mv d moved");
+    let path = mount.path().join("file");
+    let mut file = File::create(&path).expect("a new file");
+    file.write_all(b"synced").and_then(|()| file.sync_all()).expect("on the disk");
+    mount.kill();
+    drop(file);
+    mount.remount();
+    assert_eq!(fs::read(&path).expect("kept"), b"synced");
+    // Everything that was done before it as well.
+    assert_eq!(fs::read(mount.path().join("moved/before")).expect("kept"), b"before\n");
+    assert!(!mount.path().join("d").exists());
+}
+
+#[test]
 fn a_signal_makes_everything_durable_and_takes_the_mount_away() {
     let mut mount = TestMount::new();
     let top = mount.path().to_owned();

@@ -227,6 +227,25 @@ fn room_is_set_aside_punched_and_zeroed() {
 }
 
 #[test]
+fn copies_within_the_kernel_and_past_its_cache_are_exact() {
+    let mount = TestMount::new();
+    let [from, to] = ["from", "to"].map(|name| mount.path().join(name));
+    let content: Vec<u8> = (0..300_000u32).map(|n| (n / 7) as u8).collect();
+    fs::write(&from, &content).expect("a new file");
+    let (source, target) = (File::open(&from).expect("readable"), read_write(&to));
+    let (mut read_at, mut write_at) = (0, 0);
+    while read_at < 300_000 {
+        let (from, to) = (Some(&mut read_at), Some(&mut write_at));
+        let copied = rustix::fs::copy_file_range(&source, from, &target, to, 300_000);
+        assert!(copied.expect("a copy") > 0);
+    }
+    assert!(fs::read(&to).expect("readable") == content);
+    let dd =
+        "dd if=from of=direct bs=4096 iflag=direct oflag=direct,dsync status=none; cmp from direct";
+    sh(mount.path(), &format!("truncate -s 299008 from; {dd}"));
+}
+
+#[test]
 fn truncation_cuts_and_extends_with_zeros() {
     let mount = TestMount::new();
     let path = mount.path().join("file");
@@ -290,6 +309,7 @@ fn permissions_bind_other_users_and_writes_of_theirs_clear_setuid() {
              ! {other} cat secret 2>/dev/null; ! {other} touch new 2>/dev/null
              {other} sh -c 'echo more >> open'; test $(stat -c %a open) = 777
              chmod 6777 open; {other} truncate -s 1 open; test $(stat -c %a open) = 777
+             chmod 6777 open; {other} sh -c ': > open'; test $(stat -c %a open) = 777
              chmod 6755 open; chown 65534 open; test $(stat -c %a open) = 755
              chmod 6755 open; echo root >> open; test $(stat -c %a open) = 6755
              mkdir -m 1777 tmp; echo z > tmp/mine; ! {other} rm -f tmp/mine 2>/dev/null
