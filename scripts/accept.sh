@@ -26,7 +26,7 @@ not. Removes all that it made.
   SOURCE       where to take files from; /usr/share and /usr/lib unless told; the sources must
                have at least 20000 files
   --dir DIR    where to work; /var/tmp unless told; needs about five times the size of the files
-  --max-mib N  how much to take of all sources together, in MiB; 640 unless told
+  --max-mib N  how much to take of all sources together, in MiB; 300 unless told
   --help       print this
 USAGE
 }
@@ -396,7 +396,7 @@ sqlite_is_good() {
         tee /dev/stderr) == $'ok\n30000|10000\nwal' ]]
 }
 
-dir=/var/tmp max_mib=640 sources=()
+dir=/var/tmp max_mib=300 sources=()
 while (($# > 0)); do
     case $1 in
     --dir | --max-mib)
