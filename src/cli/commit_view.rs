@@ -78,7 +78,9 @@ pub(super) fn header(id: &CommitId, commit: &Commit, labels: &Labels, paint: Pai
     field("date:", format!("{date} ({ago})"));
     if !commit.message.is_empty() {
         lines.push(String::new());
-        lines.extend(commit.message.lines().map(|line| format!("    {}", flat(line)).trim_end().to_owned()));
+        lines.extend(
+            commit.message.lines().map(|line| format!("    {}", flat(line)).trim_end().to_owned()),
+        );
     }
     lines
 }

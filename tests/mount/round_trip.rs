@@ -57,7 +57,8 @@ fn make_sample(top: &Path) {
         let path = top.join("odd/names").join(OsString::from_vec(name));
         fs::write(path, format!("odd name {number}")).expect("a new file");
     }
-    for (name, value) in [("user.x", &b"1\xff\0"[..]), ("user.large", &[7; 3000]), ("user.e", b"")] {
+    for (name, value) in [("user.x", &b"1\xff\0"[..]), ("user.large", &[7; 3000]), ("user.e", b"")]
+    {
         for path in ["odd/text-5", "odd/links/a", "odd/empty"] {
             rustix::fs::setxattr(top.join(path), name, value, XattrFlags::empty())
                 .expect("the filesystem has attributes");
@@ -102,7 +103,10 @@ fn work(top: &Path) {
 /// Gives every directory and every new file the same times in both trees: those of a fresh
 /// change are the clock's.
 fn level_times(top: &Path) {
-    sh(top, "find . -depth -newermt 2026-01-01 -print0 | xargs -0 touch -h -d '2024-05-06 07:08:09'");
+    sh(
+        top,
+        "find . -depth -newermt 2026-01-01 -print0 | xargs -0 touch -h -d '2024-05-06 07:08:09'",
+    );
 }
 
 #[track_caller]
