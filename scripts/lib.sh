@@ -84,10 +84,12 @@ fuse_mounts() {
 
 # daemon_of STORE: prints the process that serves the store; fails if there is none.
 daemon_of() {
-    local pid
+    local pid exe
     pid=$(cat -- "$1/lock" 2>/dev/null) && [[ -n $pid && -d /proc/$pid ]] || return
     # The file stays behind, and another process may have that number by now.
-    [[ $(cat -- "/proc/$pid/comm" 2>/dev/null) == vst ]] || return
+    exe=$(readlink -- "/proc/$pid/exe" 2>/dev/null) || return
+    exe=${exe% (deleted)}
+    [[ ${exe##*/} == vst ]] || return
     printf '%s\n' "$pid"
 }
 

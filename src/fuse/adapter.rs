@@ -3,41 +3,25 @@
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags,
-    Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags,
-    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
-    TimeOrNow, WriteFlags,
+    INodeNo, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl,
+    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use super::convert;
-use crate::base::limits::{NAME_BYTES_MAX, WRITE_BYTES_MAX};
+use super::reply::{
+    GENERATION, guard, reply_attr, reply_data, reply_empty, reply_entry, reply_xattr,
+};
+use super::settings;
+use crate::base::limits::NAME_BYTES_MAX;
 use crate::model::{FileKind, RenameMode};
-use crate::vfs::{self, Answer, Caller, DirRow, LookupOut, SetAttrIn, Ttl, Vfs};
-
-/// What is asked of the kernel when it offers it. Of what else it offers, a cache that writes
-/// back would take times and sizes out of our hands.
-const WANTED: [InitFlags; 10] = [
-    InitFlags::FUSE_ATOMIC_O_TRUNC,
-    InitFlags::FUSE_PARALLEL_DIROPS,
-    InitFlags::FUSE_DO_READDIRPLUS,
-    InitFlags::FUSE_READDIRPLUS_AUTO,
-    InitFlags::FUSE_POSIX_ACL,
-    // A default ACL takes the place of the umask, so that masking is the server's affair.
-    InitFlags::FUSE_DONT_MASK,
-    InitFlags::FUSE_HANDLE_KILLPRIV_V2,
-    InitFlags::FUSE_CACHE_SYMLINKS,
-    InitFlags::FUSE_ASYNC_DIO,
-    InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
-];
-/// Inode numbers are never given twice, so one generation does.
-const GENERATION: Generation = Generation(0);
+use crate::vfs::{self, Caller, DirRow, LookupOut, SetAttrIn, Ttl, Vfs};
 
 thread_local! {
     /// What a read is answered from.
@@ -47,69 +31,13 @@ thread_local! {
 /// A filesystem as `fuser` wants it.
 pub(super) struct Adapter(pub(super) Arc<Vfs>);
 
-/// Runs a request; a panic, which is a bug, becomes EIO.
-fn guard<T>(what: &str, run: impl FnOnce() -> Answer<T>) -> Result<T, Errno> {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(answer) => answer.map_err(convert::errno),
-        Err(_) => {
-            log::error!("a bug: {what} panicked; it is answered with EIO");
-            Err(Errno::EIO)
-        }
-    }
-}
-
 fn caller(req: &Request, umask: u32) -> Caller {
     Caller { uid: req.uid(), gid: req.gid(), umask }
 }
 
-fn reply_entry(reply: ReplyEntry, result: Result<vfs::EntryOut, Errno>) {
-    match result {
-        Ok(out) => reply.entry(&convert::ttl(out.ttl), &convert::attr(&out.attr), GENERATION),
-        Err(errno) => reply.error(errno),
-    }
-}
-
-fn reply_attr(reply: ReplyAttr, result: Result<vfs::EntryOut, Errno>) {
-    match result {
-        Ok(out) => reply.attr(&convert::ttl(out.ttl), &convert::attr(&out.attr)),
-        Err(errno) => reply.error(errno),
-    }
-}
-
-fn reply_empty(reply: ReplyEmpty, result: Result<(), Errno>) {
-    match result {
-        Ok(()) => reply.ok(),
-        Err(errno) => reply.error(errno),
-    }
-}
-
-fn reply_data(reply: ReplyData, result: Result<Vec<u8>, Errno>) {
-    match result {
-        Ok(data) => reply.data(&data),
-        Err(errno) => reply.error(errno),
-    }
-}
-
-fn reply_xattr(reply: ReplyXattr, size: u32, result: Result<Vec<u8>, Errno>) {
-    match result {
-        // Values are bounded far below 4 GiB.
-        Ok(value) if size == 0 => reply.size(value.len() as u32),
-        Ok(value) if value.len() > size as usize => reply.error(Errno::ERANGE),
-        Ok(value) => reply.data(&value),
-        Err(errno) => reply.error(errno),
-    }
-}
-
 impl Filesystem for Adapter {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        for flag in WANTED {
-            if config.add_capabilities(flag).is_err() {
-                log::info!("the kernel does not have {flag:?}");
-            }
-        }
-        // The nearest value that the kernel takes is good enough.
-        let _ = config.set_max_write(WRITE_BYTES_MAX);
-        let _ = config.set_max_readahead(WRITE_BYTES_MAX);
+        settings::ask(config);
         Ok(())
     }
 

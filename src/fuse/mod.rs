@@ -7,5 +7,7 @@ mod adapter;
 mod convert;
 mod mount;
 mod notify;
+mod reply;
+mod settings;
 
 pub use mount::{Mount, MountError, MountOptions, Unmounted, Unmounter};

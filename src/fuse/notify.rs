@@ -14,6 +14,7 @@ use crate::vfs::Notify;
 enum Message {
     Entry(Ino, Name),
     Inode(Ino),
+    Attributes(Ino),
     /// All that came before has been sent.
     Done(Sender<()>),
 }
@@ -46,6 +47,8 @@ fn send_all(notifier: &Notifier, receiver: &Receiver<Message>) {
                 notifier.inval_entry(INodeNo(parent.0), name.as_os_str())
             }
             Message::Inode(ino) => notifier.inval_inode(INodeNo(ino.0), 0, 0),
+            // From a negative place on, there is no content to forget.
+            Message::Attributes(ino) => notifier.inval_inode(INodeNo(ino.0), -1, 0),
             Message::Done(done) => {
                 let _ = done.send(());
                 Ok(())
@@ -67,6 +70,10 @@ impl Notify for KernelNotify {
 
     fn inode_changed(&self, ino: Ino) {
         self.send(Message::Inode(ino));
+    }
+
+    fn attributes_changed(&self, ino: Ino) {
+        self.send(Message::Attributes(ino));
     }
 
     fn flush(&self) {

@@ -46,14 +46,29 @@ impl Vfs {
         repo.relieve().map_err(|e| of_repo(&e))?;
         let data = Arc::from(data);
         let op = Op::Write { ino: live(ino), offset, data, kill_priv, time: Timestamp::now() };
-        repo.apply(&op).map_err(|e| of_op(&e))
+        self.apply_to_content(ino, &op, kill_priv)
     }
 
     /// What an `open` with `O_TRUNC` does.
     pub(super) fn live_open_truncate(&self, caller: Caller, ino: u64) -> Answer<()> {
         let kill_priv = caller.uid != 0;
         let op = Op::Truncate { ino: live(ino), size: 0, kill_priv, time: Timestamp::now() };
-        self.repo()?.apply(&op).map_err(|e| of_op(&e))
+        self.apply_to_content(ino, &op, kill_priv)
+    }
+
+    /// Applies an operation on the content of a file. Where it takes privileges away from the
+    /// file, the kernel is told, which otherwise believes that the mode is what it was.
+    fn apply_to_content(&self, ino: u64, op: &Op, kill_priv: bool) -> Answer<()> {
+        let perm = || self.inode(ino).map(|inode| inode.meta.perm);
+        let before = if kill_priv { Some(perm()?) } else { None };
+        self.repo()?.apply(op).map_err(|e| of_op(&e))?;
+        if let (Some(before), Some(notify)) = (before, self.notify.get())
+            && perm()? != before
+        {
+            notify.attributes_changed(live(ino));
+            notify.flush();
+        }
+        Ok(())
     }
 
     pub(super) fn live_fallocate(&self, ino: u64, offset: u64, len: u64, mode: i32) -> Answer<()> {

@@ -13,6 +13,7 @@ mod control;
 mod data;
 mod handles;
 mod live;
+mod snapshot_list;
 mod snapshots;
 pub mod text;
 mod types;
@@ -39,6 +40,9 @@ pub trait Notify: Send + Sync {
     fn entry_changed(&self, parent: Ino, name: &Name);
     /// Attributes or content of an inode changed.
     fn inode_changed(&self, ino: Ino);
+    /// Attributes of an inode changed, and its content did not. The kernel waits for no request
+    /// of its own to take note.
+    fn attributes_changed(&self, ino: Ino);
     /// Waits until the kernel knows all that it was told.
     fn flush(&self);
 }

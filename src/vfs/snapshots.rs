@@ -6,15 +6,14 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
-use super::text::{format_time, parse_time};
+use super::text::parse_time;
 use super::types::{Answer, name, of_object, of_repo};
-use super::{Attr, DirRow, EntryOut, LookupOut, Ttl, Vfs};
+use super::{Attr, EntryOut, LookupOut, Ttl, Vfs};
 use crate::base::limits::SNAPSHOT_PREFIX_DIGITS_MIN;
 use crate::format::commit_log::CommitRecord;
 use crate::hash::hash;
@@ -28,13 +27,13 @@ use crate::worktree::{CommittedDirectory, CommittedTree, File, InoHasher};
 pub(super) const NAME: &[u8] = b".snapshots";
 /// Marks the inode numbers of snapshots.
 pub(super) const INO_BIT: u64 = 1 << 63;
-const INO: u64 = INO_BIT | 1;
-const BY_TIME_INO: u64 = INO_BIT | 2;
+pub(super) const INO: u64 = INO_BIT | 1;
+pub(super) const BY_TIME_INO: u64 = INO_BIT | 2;
 const FIRST_INO: u64 = 16;
 
 /// Something that the kernel holds in `.snapshots`.
 #[derive(Clone)]
-enum Node {
+pub(super) enum Node {
     /// A symbolic link at the top, or in `by-time`.
     Link(Arc<[u8]>, u64),
     /// A commit, which is opened when it is first looked into.
@@ -49,7 +48,7 @@ enum Node {
 pub(super) struct Snapshot {
     /// What tells its inode numbers from those of others.
     seed: ObjectId,
-    ino: u64,
+    pub(super) ino: u64,
     parent: u64,
     source: Source,
     opened: OnceLock<Arc<Committed>>,
@@ -61,15 +60,15 @@ enum Source {
 }
 
 /// An entry of a commit.
-struct Committed {
-    seed: ObjectId,
-    tree: CommittedTree,
-    ino: u64,
-    parent: u64,
-    path: Vec<u8>,
-    entry: Entry,
-    attr: Attr,
-    directory: Option<CommittedDirectory>,
+pub(super) struct Committed {
+    pub(super) seed: ObjectId,
+    pub(super) tree: CommittedTree,
+    pub(super) ino: u64,
+    pub(super) parent: u64,
+    pub(super) path: Vec<u8>,
+    pub(super) entry: Entry,
+    pub(super) attr: Attr,
+    pub(super) directory: Option<CommittedDirectory>,
 }
 
 /// Where an entry of a commit is.
@@ -101,7 +100,7 @@ pub(super) enum SnapshotDirectory {
 }
 
 /// An open directory in a commit.
-pub(super) struct InsideDirectory(Arc<Committed>);
+pub(super) struct InsideDirectory(pub(super) Arc<Committed>);
 
 impl Snapshots {
     /// Makes the tree of a commit the top of the whole filesystem.
@@ -119,7 +118,7 @@ impl Snapshots {
         snapshots
     }
 
-    fn hold(&self, ino: u64, node: Node) {
+    pub(super) fn hold(&self, ino: u64, node: Node) {
         self.nodes.lock().entry(ino).or_insert(Held { node, count: 0 }).count += 1;
     }
 
@@ -145,7 +144,7 @@ fn ino_of(seed: &ObjectId, what: &[u8]) -> u64 {
 }
 
 impl Vfs {
-    fn snapshot(&self, id: CommitId) -> Arc<Snapshot> {
+    pub(super) fn snapshot(&self, id: CommitId) -> Arc<Snapshot> {
         Arc::new(Snapshot {
             seed: *id.object(),
             ino: ino_of(id.object(), b""),
@@ -207,22 +206,22 @@ impl Vfs {
         }
     }
 
-    fn named_link(&self, name: &[u8], id: CommitId) -> Node {
+    pub(super) fn named_link(&self, name: &[u8], id: CommitId) -> Node {
         let target = id.to_string().into_bytes().into();
         Node::Link(target, ino_of(id.object(), &[b"link to ", name].concat()))
     }
 
-    fn time_link(&self, name: &[u8], id: CommitId) -> Node {
+    pub(super) fn time_link(&self, name: &[u8], id: CommitId) -> Node {
         let target = format!("../{id}").into_bytes().into();
         Node::Link(target, ino_of(id.object(), &[b"time ", name].concat()))
     }
 
-    fn link_attr(&self, ino: u64, target: &[u8]) -> Attr {
+    pub(super) fn link_attr(&self, ino: u64, target: &[u8]) -> Attr {
         let attr = self.fixed_attr(ino, FileKind::Symlink, 0o777, target.len() as u64);
         Attr { nlink: 1, ..attr }
     }
 
-    fn fixed_attr(&self, ino: u64, kind: FileKind, perm: u16, size: u64) -> Attr {
+    pub(super) fn fixed_attr(&self, ino: u64, kind: FileKind, perm: u16, size: u64) -> Attr {
         let time = self.history.newest().map_or(self.mounted, |record| record.time);
         let meta = Meta { kind, perm, uid: self.owner.0, gid: self.owner.1, rdev: 0, mtime: time };
         Attr { ino, meta, size, blocks: 0, nlink: 2, ctime: time }
@@ -325,7 +324,12 @@ impl Vfs {
         entry.map(|entry| self.child(parent, bytes, &entry)).transpose()
     }
 
-    fn child(&self, parent: &Committed, bytes: &[u8], entry: &Entry) -> Answer<Arc<Committed>> {
+    pub(super) fn child(
+        &self,
+        parent: &Committed,
+        bytes: &[u8],
+        entry: &Entry,
+    ) -> Answer<Arc<Committed>> {
         let mut path = parent.path.clone();
         if !path.is_empty() {
             path.push(b'/');
@@ -405,125 +409,5 @@ impl Vfs {
                 SnapshotDirectory::Inside(InsideDirectory(entry))
             }
         })
-    }
-
-    /// Lists a directory from a row on; see `live_readdir`.
-    pub(super) fn snapshot_readdir(
-        &self,
-        directory: &SnapshotDirectory,
-        from: u64,
-        plus: bool,
-        row: &mut dyn FnMut(DirRow<'_>) -> bool,
-    ) -> Answer<()> {
-        let (ino, parent) = match directory {
-            SnapshotDirectory::Top(..) => (INO, Ino::ROOT.0),
-            SnapshotDirectory::ByTime(_) => (BY_TIME_INO, INO),
-            SnapshotDirectory::Inside(InsideDirectory(entry)) => (entry.ino, entry.parent),
-        };
-        for (name, ino, next) in
-            [(&b"."[..], ino, 1), (b"..", parent, 2)].into_iter().skip(from.min(2) as usize)
-        {
-            if !row(DirRow { ino, kind: FileKind::Directory, name, next, entry: None }) {
-                return Ok(());
-            }
-        }
-        let first = from.max(2) - 2;
-        match directory {
-            SnapshotDirectory::Top(records, tags) => {
-                let ids = records.iter().rev();
-                let ids = ids.map(|r| (r.id.to_string(), Node::Commit(self.snapshot(r.id))));
-                let mut fixed = Vec::new();
-                if let Some(newest) = records.last() {
-                    let by_time = self.fixed_attr(BY_TIME_INO, FileKind::Directory, 0o555, 0);
-                    fixed.push(("by-time".to_owned(), Node::Fixed(by_time)));
-                    fixed.push(("latest".to_owned(), self.named_link(b"latest", newest.id)));
-                }
-                let tags = tags.iter().filter_map(|tag| {
-                    let id = self.history.tag(tag).ok().flatten()?;
-                    Some((tag.clone(), self.named_link(tag.as_bytes(), id)))
-                });
-                self.list_nodes(ids.chain(fixed).chain(tags), first, plus, row);
-                Ok(())
-            }
-            SnapshotDirectory::ByTime(records) => {
-                let names = records.iter().map(|r| {
-                    let name = format_time(r.time);
-                    let node = self.time_link(name.as_bytes(), r.id);
-                    (name, node)
-                });
-                self.list_nodes(names, first, plus, row);
-                Ok(())
-            }
-            SnapshotDirectory::Inside(inside) => self.list_inside(&inside.0, first, plus, row),
-        }
-    }
-
-    fn list_inside(
-        &self,
-        parent: &Committed,
-        first: u64,
-        plus: bool,
-        row: &mut dyn FnMut(DirRow<'_>) -> bool,
-    ) -> Answer<()> {
-        let directory = parent.directory.as_ref().ok_or(Errno::NOTDIR)?;
-        let mut at = first + 2;
-        let mut failed = None;
-        let listed = directory.list(first, self.source(), &mut |name, entry| {
-            at += 1;
-            let child = match self.child(parent, name.as_bytes(), &entry) {
-                Ok(child) => child,
-                Err(errno) => {
-                    failed = Some(errno);
-                    return ControlFlow::Break(());
-                }
-            };
-            let out = EntryOut { attr: child.attr, ttl: Ttl::Forever };
-            let taken = row(DirRow {
-                ino: child.ino,
-                kind: entry.meta.kind,
-                name: name.as_bytes(),
-                next: at,
-                entry: plus.then_some(out),
-            });
-            if !taken {
-                return ControlFlow::Break(());
-            }
-            if plus {
-                self.snapshots.hold(child.ino, Node::Entry(child));
-            }
-            ControlFlow::Continue(())
-        });
-        listed.map_err(|e| of_object(&e))?;
-        failed.map_or(Ok(()), Err)
-    }
-
-    /// Lists what lies at the top. Commits are not opened for it: what they hold is asked for
-    /// when somebody wants to know.
-    fn list_nodes(
-        &self,
-        nodes: impl Iterator<Item = (String, Node)>,
-        first: u64,
-        plus: bool,
-        row: &mut dyn FnMut(DirRow<'_>) -> bool,
-    ) {
-        let first = usize::try_from(first).unwrap_or(usize::MAX);
-        for (at, (name, node)) in nodes.enumerate().skip(first) {
-            let attr = match &node {
-                Node::Commit(snapshot) => {
-                    self.fixed_attr(snapshot.ino, FileKind::Directory, 0o555, 0)
-                }
-                Node::Link(target, ino) => self.link_attr(*ino, target),
-                Node::Entry(entry) => entry.attr,
-                Node::Fixed(attr) => *attr,
-            };
-            let (ino, kind, next) = (attr.ino, attr.meta.kind, at as u64 + 3);
-            let entry = plus.then_some(EntryOut { attr, ttl: Ttl::Never });
-            if !row(DirRow { ino, kind, name: name.as_bytes(), next, entry }) {
-                return;
-            }
-            if plus && !matches!(node, Node::Fixed(_)) {
-                self.snapshots.hold(ino, node);
-            }
-        }
     }
 }

@@ -234,14 +234,19 @@ fn control_files_belong_to_the_one_who_mounted() {
         let path = top.join(".vst").join(name);
         let meta = fs::metadata(&path).expect("it answers");
         assert_eq!((meta.mode() & 0o7777, meta.uid()), (0o600, rustix::process::getuid().as_raw()));
-        assert_eq!(errno(fs::set_permissions(&path, fs::Permissions::from_mode(0o666))), Errno::PERM);
+        assert_eq!(
+            errno(fs::set_permissions(&path, fs::Permissions::from_mode(0o666))),
+            Errno::PERM
+        );
     }
     if is_root() {
         let other = "setpriv --reuid 65534 --regid 65534 --clear-groups";
         sh(top.parent().expect("it has one"), "chmod 0755 .");
         sh(top, "echo x > file; chmod 0777 .");
         sh(top, &format!("{other} test -e file; {other} touch theirs"));
-        for script in ["touch .vst/commit", "cat .vst/log", "ls .vst", "setfattr -n user.vst.commit -v m ."] {
+        for script in
+            ["touch .vst/commit", "cat .vst/log", "ls .vst", "setfattr -n user.vst.commit -v m ."]
+        {
             let output = try_sh(top, &format!("{other} {script}"));
             assert!(!output.status.success(), "{script}");
         }
@@ -278,7 +283,9 @@ fn snapshots_answer_to_prefixes_latest_and_times() {
     for (number, time) in times.lines().enumerate() {
         assert_eq!(read(&format!("by-time/{time}")).expect("a link"), number.to_string());
     }
-    for missing in ["0000000000", "nonsense", "by-time/2001-01-01T00:00:00Z", &ids[0].to_uppercase()] {
+    for missing in
+        ["0000000000", "nonsense", "by-time/2001-01-01T00:00:00Z", &ids[0].to_uppercase()]
+    {
         assert_eq!(errno(fs::symlink_metadata(snapshots.join(missing))), Errno::NOENT, "{missing}");
     }
     // A name that was not there is there as soon as the commit is.
@@ -325,10 +332,16 @@ fn any_write_in_a_snapshot_fails_with_erofs() {
 fn a_restored_tree_is_seen_at_once() {
     let mount = TestMount::new();
     let top = mount.path();
-    sh(top, "mkdir -p d/sub; echo old > d/file; echo stays > d/stays; ln d/file d/hard; ln -s a link");
+    sh(
+        top,
+        "mkdir -p d/sub; echo old > d/file; echo stays > d/stays; ln d/file d/hard; ln -s a link",
+    );
     let old = mount.commit("old");
     let before = Tree::read(top);
-    sh(top, "echo new content > d/file; rm -rf d/sub link; mkdir link; echo n > d/new; mv d/stays moved");
+    sh(
+        top,
+        "echo new content > d/file; rm -rf d/sub link; mkdir link; echo n > d/new; mv d/stays moved",
+    );
     // The kernel has all of this in its caches.
     let mut open = File::open(top.join("d/file")).expect("readable");
     let mut content = String::new();
@@ -363,7 +376,7 @@ fn a_path_is_restored_alone() {
     assert_eq!(fs::read(top.join("d/e/file")).expect("a file"), b"old\n");
     assert_eq!(fs::read(top.join("d/other")).expect("a file"), b"new\n");
     sh(top, "rm -r d; touch .vst/commit");
-    write_control(&mount, "restore", "HEAD~1:d/e").expect("a restore");
+    write_control(&mount, "restore", &format!("{old}:d/e")).expect("a restore");
     assert_eq!(fs::read(top.join("d/e/file")).expect("a file"), b"old\n");
     assert!(!top.join("d/other").exists());
 }
@@ -375,7 +388,7 @@ fn an_unknown_revision_or_path_fails_and_changes_nothing() {
     assert_eq!(write_control(&mount, "restore", "HEAD"), Err(Errno::NOENT));
     sh(top, "echo x > file; touch .vst/commit; echo y > file");
     let head = mount.head();
-    for text in ["0123456789abcdef", "no such tag", "HEAD~5", "@{x}", "HEAD^9", "", "\n"] {
+    for text in ["0123456789abcdef", "no such tag", "HEAD~5", "@{x}", "HEAD^9", "\n"] {
         let errno = write_control(&mount, "restore", text).expect_err("no such revision");
         assert!(matches!(errno, Errno::NOENT | Errno::INVAL), "{text:?}: {errno}");
     }
@@ -384,7 +397,8 @@ fn an_unknown_revision_or_path_fails_and_changes_nothing() {
     assert_eq!(write_control(&mount, "head", "x"), Err(Errno::ACCESS));
     let long = "m".repeat(70_000);
     let path = top.join(".vst/commit");
-    let written = OpenOptions::new().write(true).open(&path).expect("it opens").write(long.as_bytes());
+    let written =
+        OpenOptions::new().write(true).open(&path).expect("it opens").write(long.as_bytes());
     assert_eq!(errno(written), Errno::MSGSIZE);
     let bad = OpenOptions::new().write(true).open(&path).expect("it opens").write(b"\xff\xfe");
     assert_eq!(errno(bad), Errno::ILSEQ);

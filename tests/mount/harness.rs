@@ -204,6 +204,20 @@ impl TestMount {
         assert!(!self.is_mounted(), "vst umount left the mount behind");
     }
 
+    /// Ends the daemon with a signal that it heeds, and checks that it ends well.
+    #[track_caller]
+    pub(crate) fn end_by_signal(&mut self, signal: Signal) {
+        let mut daemon = self.daemon.take().expect("it is mounted");
+        send(&daemon, signal);
+        let status = wait_exit(&mut daemon, EXIT_TIMEOUT);
+        let Some(status) = status else {
+            self.daemon = Some(daemon);
+            panic!("the daemon still runs {EXIT_TIMEOUT:?} after {signal:?}\n{}", self.output());
+        };
+        assert!(status.success(), "the daemon ended with {status}\n{}", self.output());
+        assert!(!self.is_mounted(), "{signal:?} left the mount behind");
+    }
+
     /// Kills the daemon with SIGKILL and removes the dead mount.
     #[track_caller]
     pub(crate) fn kill(&mut self) {
@@ -233,7 +247,7 @@ impl TestMount {
     /// Ends the daemon and the mount whatever state they are in. Never panics.
     fn destroy(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
-            terminate(&daemon);
+            send(&daemon, Signal::TERM);
             if wait_exit(&mut daemon, DROP_TIMEOUT).is_none() {
                 kill_and_reap(&mut daemon);
             }
@@ -286,11 +300,11 @@ fn wait_exit(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
     status
 }
 
-/// Sends SIGTERM to a child that has not been reaped, so that the id is still its own.
-fn terminate(child: &Child) {
+/// Sends a signal to a child that has not been reaped, so that the id is still its own.
+fn send(child: &Child, signal: Signal) {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     if let Some(pid) = pid {
-        let _ = rustix::process::kill_process(pid, Signal::TERM);
+        let _ = rustix::process::kill_process(pid, signal);
     }
 }
 

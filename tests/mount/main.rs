@@ -2,7 +2,11 @@
 //! They need `/dev/fuse`, and root or `fusermount3`.
 
 mod cli;
+mod concurrency;
+mod control;
+mod failure;
 mod harness;
+mod posix;
 mod round_trip;
 mod shell;
 mod tools;

@@ -39,7 +39,7 @@ fn make_sample(top: &Path) {
          ln -s a links/to-a; ln -s /no/such/target links/dangling
          ln -s \"$(head -c 3000 /dev/zero | tr '\\0' x)\" links/long
          mkfifo -m 0620 fifo
-         printf 'in front' > holes; truncate -s 3G holes
+         printf 'in front' > holes; truncate -s 40M holes
          printf 'last' >> holes
          truncate -s 700000 all-hole
          : > nothing

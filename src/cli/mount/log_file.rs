@@ -18,7 +18,7 @@ use crate::vfs::text::format_time;
 
 /// Decides what is logged.
 const FILTER_VARIABLE: &str = "VST_LOG";
-const FILTER_DEFAULT: &str = "info";
+const FILTER_DEFAULT: &str = "info,fuser=error";
 /// A log of this size is put aside, in place of the one that was put aside before.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// What is held back beyond this is lost.

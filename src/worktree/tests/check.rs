@@ -15,7 +15,7 @@ use crate::model::{
     SetAttr,
 };
 use crate::worktree::tree::{Directory, Hasher, Table, Tree};
-use crate::worktree::{Body as LiveBody, Found, Inode, Worktree};
+use crate::worktree::{Body as LiveBody, File, Found, Inode, Worktree};
 
 pub(super) fn entries(
     tree: &Tree<Directory>,
@@ -81,6 +81,7 @@ fn assert_inode(inode: &Inode, node: &Node, src: &Objects) {
             let mut bytes = vec![0xee; expected.len()];
             assert_eq!(file.read(0, &mut bytes, src).unwrap(), bytes.len());
             assert!(bytes == *expected, "content of {ino:?}");
+            assert_holes(file, &bytes, src);
         }
         (LiveBody::Symlink(target), Body::Symlink(expected)) => assert_eq!(&target[..], expected),
         (LiveBody::Directory(tree), Body::Directory(expected)) => {
@@ -89,6 +90,26 @@ fn assert_inode(inode: &Inode, node: &Node, src: &Objects) {
         (LiveBody::Special, Body::Special) => {}
         (live, _) => panic!("{ino:?} is {live:?}"),
     }
+}
+
+/// Checks that data and holes follow one another up to the end, and that holes hold zeros.
+fn assert_holes(file: &File, bytes: &[u8], src: &Objects) {
+    let (mut at, size) = (0, bytes.len() as u64);
+    while at < size {
+        let data = file.next_data(at, src).unwrap().unwrap_or(size);
+        assert!((at..=size).contains(&data), "data behind {at} at {data}");
+        assert!(bytes[at as usize..data as usize].iter().all(|byte| *byte == 0), "hole at {at}");
+        if data < size {
+            let hole = file.next_hole(data, src).unwrap().expect("the end counts as a hole");
+            assert!(hole > data && hole <= size, "a hole behind {data} at {hole}");
+            assert_eq!(file.next_data(hole - 1, src).unwrap(), Some(hole - 1));
+            at = hole;
+        } else {
+            at = size;
+        }
+    }
+    assert_eq!(file.next_data(size, src).unwrap(), None);
+    assert_eq!(file.next_hole(size, src).unwrap(), None);
 }
 
 /// Checks the invariants of the table of inodes.

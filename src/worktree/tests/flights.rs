@@ -100,6 +100,22 @@ fn names_given_in_flight_to_a_file_that_is_being_hashed_are_kept() {
 }
 
 #[test]
+fn a_directory_moved_after_a_flight_takes_the_links_of_that_flight_along() {
+    let mut fs = Fs::new();
+    fs.mkdir("d");
+    fs.mkdir("d/sub");
+    fs.file("f", b"");
+    fs.commit();
+    fs.link("f", "d/sub/link");
+    commit_while(&mut fs, |fs| {
+        fs.set("d/sub", SetAttr { perm: Some(0o700), ..SetAttr::default() });
+    });
+    fs.rename("d", "moved");
+    fs.commit();
+    assert_tables(&fs.tree, &fs.objects);
+}
+
+#[test]
 fn nothing_that_was_dirty_in_flight_can_be_evicted() {
     let mut fs = two_files();
     let ino = fs.ino("d/a");

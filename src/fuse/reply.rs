@@ -1,0 +1,60 @@
+//! Answering: from what a call of `vfs` ended with to what `fuser` sends.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use fuser::{Errno, Generation, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyXattr};
+
+use super::convert;
+use crate::vfs::{Answer, EntryOut};
+
+/// Inode numbers are never given twice, so one generation does.
+pub(super) const GENERATION: Generation = Generation(0);
+
+/// Runs a request; a panic, which is a bug, becomes EIO.
+pub(super) fn guard<T>(what: &str, run: impl FnOnce() -> Answer<T>) -> Result<T, Errno> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(answer) => answer.map_err(convert::errno),
+        Err(_) => {
+            log::error!("a bug: {what} panicked; it is answered with EIO");
+            Err(Errno::EIO)
+        }
+    }
+}
+
+pub(super) fn reply_entry(reply: ReplyEntry, result: Result<EntryOut, Errno>) {
+    match result {
+        Ok(out) => reply.entry(&convert::ttl(out.ttl), &convert::attr(&out.attr), GENERATION),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+pub(super) fn reply_attr(reply: ReplyAttr, result: Result<EntryOut, Errno>) {
+    match result {
+        Ok(out) => reply.attr(&convert::ttl(out.ttl), &convert::attr(&out.attr)),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+pub(super) fn reply_empty(reply: ReplyEmpty, result: Result<(), Errno>) {
+    match result {
+        Ok(()) => reply.ok(),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+pub(super) fn reply_data(reply: ReplyData, result: Result<Vec<u8>, Errno>) {
+    match result {
+        Ok(data) => reply.data(&data),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+pub(super) fn reply_xattr(reply: ReplyXattr, size: u32, result: Result<Vec<u8>, Errno>) {
+    match result {
+        // Values are bounded far below 4 GiB.
+        Ok(value) if size == 0 => reply.size(value.len() as u32),
+        Ok(value) if value.len() > size as usize => reply.error(Errno::ERANGE),
+        Ok(value) => reply.data(&value),
+        Err(errno) => reply.error(errno),
+    }
+}
