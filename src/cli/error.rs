@@ -89,6 +89,14 @@ pub(super) enum CliError {
         "show takes a revision without a path: `vst cat {0}` prints a file, `vst ls {0}` lists"
     )]
     ShowTakesNoPath(String),
+    /// Paths come as arguments of their own.
+    #[error("restore takes paths behind the revision: `vst restore {revision} {path}`")]
+    RestoreTakesPaths {
+        /// The revision.
+        revision: String,
+        /// The path that was tied to it.
+        path: String,
+    },
     /// A path was needed.
     #[error("{0:?} names a whole commit: write `{0}:PATH` for a file in it")]
     CatNeedsPath(String),
@@ -144,6 +152,7 @@ impl CliError {
             Self::StoreOptionNotTaken
             | Self::ShowTakesNoPath(_)
             | Self::CatNeedsPath(_)
+            | Self::RestoreTakesPaths { .. }
             | Self::EmptyPath => ExitCode::from(USAGE_EXIT_CODE),
             _ => ExitCode::FAILURE,
         }

@@ -12,7 +12,7 @@ use super::place::{Place, View};
 use super::terminal::Terminal;
 use crate::model::{Commit, CommitId};
 use crate::repo::LogEntry;
-use crate::worktree::{Change, CommittedTree, DiffOptions, diff_entries, diff_roots};
+use crate::worktree::{Change, ChangeKind, CommittedTree, DiffOptions, diff_entries, diff_roots};
 
 /// Commits that are read at a time.
 const BATCH_COMMITS: usize = 256;
@@ -69,7 +69,9 @@ pub(super) fn run(
         return Ok(array.finish()?);
     }
     let paint = terminal.paint();
+    let mut any = false;
     walk.each(&mut |LogEntry { id, commit }, changes| {
+        any = true;
         terminal.line(&line(id, commit, &labels, paint))?;
         if let Some(changes) = changes {
             for change in changes {
@@ -82,6 +84,8 @@ pub(super) fn run(
     })?;
     if view.head.is_none() {
         terminal.remark("nothing has been committed yet")?;
+    } else if !any && !paths.is_empty() {
+        terminal.remark("no commit changed these paths; `vst show REV` shows a commit")?;
     }
     Ok(())
 }
@@ -176,7 +180,7 @@ impl Walk<'_> {
         if !self.paths.is_empty() {
             changes.retain(|change| {
                 let from = match &change.kind {
-                    crate::worktree::ChangeKind::Renamed { from } => from,
+                    ChangeKind::Renamed { from } => from,
                     _ => &change.path,
                 };
                 self.paths.iter().any(|path| is_below(&change.path, path) || is_below(from, path))

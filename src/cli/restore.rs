@@ -10,7 +10,7 @@ use super::daemon::Restored;
 use super::error::CliError;
 use super::paths::path_text;
 use super::place::{Place, View};
-use super::revision::revision_text;
+use super::revision::revision_alone;
 use super::terminal::Terminal;
 use crate::model::CommitId;
 use crate::repo::{RepoError, RestoreRequest};
@@ -65,7 +65,7 @@ pub(super) fn run(
     terminal: &mut Terminal,
 ) -> Result<(), CliError> {
     let place = Place::find(store)?;
-    let revision = revision_text(&args.revision)?;
+    let revision = revision_alone(&args.revision)?;
     let mut paths: Vec<Vec<u8>> =
         args.paths.iter().map(|path| place.path_in_tree(path)).collect::<Result<_, _>>()?;
     if paths.is_empty() {

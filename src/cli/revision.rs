@@ -1,12 +1,13 @@
 //! Arguments that name a commit, or a path in one.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::error::CliError;
-use super::paths::path_text;
+use super::paths::{path_text, shell};
 use super::place::{Place, View};
-use crate::model::{Commit, CommitId, Entry, ObjectSource};
+use crate::model::{Commit, CommitId, Entry, EntryBody, ObjectSource};
 use crate::repo::{RepoError, Revision};
 use crate::worktree::CommittedTree;
 
@@ -53,7 +54,7 @@ impl Named {
         })?;
         // `file/` is no file.
         let wants_directory = path.ends_with(b"/");
-        if wants_directory && !matches!(entry.body, crate::model::EntryBody::Directory(_)) {
+        if wants_directory && !matches!(entry.body, EntryBody::Directory(_)) {
             let (path, commit) = (path_text(path), self.id.object().short());
             return Err(RepoError::NoPath { path, commit }.into());
         }
@@ -61,9 +62,15 @@ impl Named {
     }
 }
 
-/// Parses an argument that names a commit and nothing else.
-pub(super) fn revision_text(argument: &OsString) -> Result<&str, CliError> {
-    argument.to_str().ok_or_else(|| CliError::RevisionText(path_text(argument.as_bytes())))
+/// Takes an argument of `restore`, which names a commit and nothing else.
+pub(super) fn revision_alone(argument: &OsStr) -> Result<&str, CliError> {
+    match split(argument)? {
+        (revision, None) => Ok(revision),
+        (revision, Some(path)) => {
+            let path = shell(Path::new(OsStr::from_bytes(path)));
+            Err(CliError::RestoreTakesPaths { revision: revision.to_owned(), path })
+        }
+    }
 }
 
 /// Splits `REV:PATH`, whose path can be any bytes.

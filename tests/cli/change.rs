@@ -18,7 +18,7 @@ fn changed() -> TestStore {
         })
         .expect("it can be read");
     write(&repo, file, 8, b"three\n");
-    repo.close().expect("it can be closed");
+    store.close(repo);
     store
 }
 
@@ -118,5 +118,7 @@ fn no_path_is_restored_if_another_is_mistyped() {
         assert_eq!((store.ok(&["log", "--all"]), store.ok(&["status"])), before);
     }
     store.error(1, &["restore", "none"]);
+    let line = store.error(2, &["restore", "HEAD:a file"]);
+    assert!(line.ends_with("`vst restore HEAD 'a file'`"), "{line}");
     assert_eq!((store.ok(&["log", "--all"]), store.ok(&["status"])), before);
 }

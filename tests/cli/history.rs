@@ -168,7 +168,7 @@ fn no_text_as_a_revision_is_more_than_an_error() {
 #[test]
 fn a_store_without_commits_has_an_empty_log() {
     let store = TestStore::missing();
-    store.open().close().expect("it can be closed");
+    store.close(store.open());
     assert_eq!(store.ok(&["log"]), "");
     assert_eq!(store.json(&["log", "--json"]), serde_json::json!([]));
     assert!(store.error(1, &["show", "HEAD"]).contains("nothing has been committed yet"));

@@ -1,14 +1,19 @@
 //! A store with a few commits in a directory of its own, and the built binary run on it.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use vst::model::{FileKind, Ino, Name, NewNode, Op, Timestamp};
 use vst::repo::{CommitRequest, Repo, RepoOptions};
 
 pub(crate) const VST: &str = env!("CARGO_BIN_EXE_vst");
+
+/// How long the child of another test may take to run its command.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A store that is not mounted.
 pub(crate) struct TestStore {
@@ -52,7 +57,7 @@ impl TestStore {
         };
         repo.apply(&rename).expect("the directory is there");
         commit("third\n\nwith more\nto say");
-        repo.close().expect("it can be closed");
+        store.close(repo);
         store
     }
 
@@ -70,6 +75,21 @@ impl TestStore {
     pub(crate) fn open(&self) -> Repo {
         let options = RepoOptions { author: "tester".to_owned(), ..RepoOptions::default() };
         Repo::open(&self.path(), options).expect("the store can be opened")
+    }
+
+    /// Closes it, and waits until others can open it.
+    pub(crate) fn close(&self, repo: Repo) {
+        repo.close().expect("it can be closed");
+        drop(repo);
+        // If another test has just forked, its child holds the lock until it runs the command
+        // that it was made for.
+        let lock = self.path().join("lock").metadata().expect("a store has a lock");
+        let inode = format!(":{} ", lock.ino());
+        let end = Instant::now() + CLOSE_TIMEOUT;
+        while std::fs::read_to_string("/proc/locks").expect("Linux has it").contains(&inode) {
+            assert!(Instant::now() < end, "somebody keeps the lock");
+            std::thread::yield_now();
+        }
     }
 
     /// A command line on the store.
