@@ -10,6 +10,7 @@ use std::time::Instant;
 use parking_lot::MutexGuard;
 
 use super::{Committing, Repo, RepoError};
+use crate::base::Latency;
 use crate::base::limits::{DIRTY_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::format::commit::encode_commit;
 use crate::format::commit_log::CommitRecord;
@@ -44,6 +45,10 @@ pub struct CommitStats {
     pub checkpoints: AtomicU64,
     /// Time that commits took in all, in nanoseconds.
     pub commit_nanos: AtomicU64,
+    /// How long each commit took.
+    pub commit_latency: Latency,
+    /// How long each checkpoint took, as an `fsync` makes it.
+    pub checkpoint_latency: Latency,
     /// Nodes and sides hashed.
     pub nodes_hashed: AtomicU64,
     /// Files hashed.
@@ -71,6 +76,7 @@ impl Repo {
             Err(_) => &stats.failed,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+        stats.commit_latency.add(start.elapsed());
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         stats.commit_nanos.fetch_add(nanos, Ordering::Relaxed);
         result.map(|(id, _)| id)
@@ -114,6 +120,7 @@ impl Repo {
     /// Brings the working tree into the store without a commit. With strict durability
     /// everything that was applied before the call is on the disk on return.
     pub fn checkpoint(&self, durability: Durability) -> Result<(), RepoError> {
+        let start = Instant::now();
         let wanted = self.changes.load(Ordering::Acquire);
         let mut committing = self.committing.lock();
         if durability == Durability::Strict && committing.durable_changes >= wanted.max(1) {
@@ -121,7 +128,9 @@ impl Repo {
             return Ok(());
         }
         self.stats().checkpoints.fetch_add(1, Ordering::Relaxed);
-        self.write_state(&mut committing, durability, |_, _, _| None).map(drop)
+        let result = self.write_state(&mut committing, durability, |_, _, _| None).map(drop);
+        self.stats().checkpoint_latency.add(start.elapsed());
+        result
     }
 
     /// Brings dirty contents into the store if they take too much memory. Those who write call

@@ -74,7 +74,6 @@ impl ObjectCache {
     }
 
     /// What the cached objects cost.
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().bytes).sum()
     }

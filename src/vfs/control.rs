@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::text::{format_time, quote_path};
 use super::types::{Answer, of_repo};
 use super::{Attr, DirRow, EntryOut, LookupOut, Ttl, Vfs};
+use crate::base::Latency;
 use crate::base::limits::LOG_LINES_MAX;
 use crate::model::{CommitId, FileKind, Ino, Meta};
 use crate::repo::{CommitRequest, RepoError, RestoreRequest};
@@ -225,6 +226,7 @@ impl Vfs {
                 "packs": store.packs,
                 "disk_bytes": store.disk_bytes,
             },
+            "cache": { "bytes": self.history.store().packs().cached_bytes() },
             "snapshots": self.history.store().commits().records().len(),
         });
         if let Some(repo) = self.live.as_deref() {
@@ -239,6 +241,8 @@ impl Vfs {
                 "failed": stats.failed.load(Ordering::Relaxed),
                 "checkpoints": stats.checkpoints.load(Ordering::Relaxed),
                 "nanoseconds": commit_nanos,
+                "latency": quantiles(&stats.commit_latency),
+                "checkpoint_latency": quantiles(&stats.checkpoint_latency),
                 "nodes_hashed": stats.nodes_hashed.load(Ordering::Relaxed),
                 "files_hashed": stats.files_hashed.load(Ordering::Relaxed),
                 "content_bytes_hashed": stats.content_bytes_hashed.load(Ordering::Relaxed),
@@ -250,6 +254,15 @@ impl Vfs {
         }
         format!("{json:#}\n")
     }
+}
+
+/// Latencies in nanoseconds.
+fn quantiles(latency: &Latency) -> serde_json::Value {
+    serde_json::json!({
+        "p50": latency.quantile_nanos(0.50),
+        "p95": latency.quantile_nanos(0.95),
+        "p99": latency.quantile_nanos(0.99),
+    })
 }
 
 /// One changed path as a line.

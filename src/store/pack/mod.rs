@@ -112,6 +112,11 @@ impl PackStore {
         self.writer().map_or(Ok(()), Writer::close)
     }
 
+    /// Memory that cached objects take.
+    pub fn cached_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
     /// The object, if it is in the cache: never waits for a disk.
     pub fn find_cached(&self, id: &ObjectId) -> Option<Arc<[u8]>> {
         self.cache.find(id)
