@@ -54,7 +54,7 @@ client_path() {
 # stat_of NAME: prints a number of the mount's statistics of commits.
 stat_of() {
     local value
-    value=$(sed -n '/"commits": {/,/}/ s/^ *"'"$1"'": \([0-9]*\),\{0,1\}$/\1/p' "$mnt/.vst/stats")
+    value=$(sed -n '/^  "commits": {/,/^  }/ s/^ *"'"$1"'": \([0-9]*\),\{0,1\}$/\1/p' "$mnt/.vst/stats")
     [[ -n $value ]] || die "the statistics of the mount do not tell $1"
     printf '%s\n' "$value"
 }
