@@ -163,16 +163,17 @@ impl Repo {
         describe: impl FnOnce(RootId, Option<CommitId>, Option<RootId>) -> Option<Commit>,
     ) -> Result<(Option<CommitId>, Option<CommitId>), RepoError> {
         let packs = self.store().packs().clone();
-        let (mut snapshot, head, changes) = {
+        let (snapshot, head, changes) = {
             let mut live = self.live.write();
             let changes = self.changes.fetch_add(1, Ordering::AcqRel) + 1;
             (live.begin_commit(), live.head, changes)
         };
         let write = || -> Result<(Committed, Option<CommitId>, ObjectId), RepoError> {
-            let committed =
-                snapshot.commit(&mut committing.hasher, packs.as_ref(), packs.as_ref())?;
+            let hasher = &mut committing.hasher;
+            let mut committed = snapshot.hash(hasher, packs.as_ref())?;
+            let mut state =
+                snapshot.store(&mut committed, hasher, packs.as_ref(), packs.as_ref())?;
             let commit = describe(committed.root, head, committing.head_root);
-            let mut state = committed.state.clone();
             let commit = match commit {
                 Some(commit) => {
                     let bytes = encode_commit(&commit);
@@ -199,11 +200,11 @@ impl Repo {
             committing.state = Some((state, id));
             Ok((committed, commit, id))
         };
-        let written = write();
-        let mut live = self.live.write();
-        match written {
+        match write() {
             Ok((committed, commit, _)) => {
                 self.count(&committed);
+                drop(snapshot);
+                let mut live = self.live.write();
                 if commit.is_some() {
                     live.head = commit;
                     committing.head_root = Some(committed.root);
@@ -215,7 +216,7 @@ impl Repo {
                 Ok((head, commit))
             }
             Err(error) => {
-                live.abort_commit(snapshot);
+                self.live.write().abort_commit(snapshot);
                 Err(error)
             }
         }

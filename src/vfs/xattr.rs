@@ -115,7 +115,7 @@ impl Vfs {
             let inode = self.inode(ino)?;
             let id = match &inode.body {
                 Body::File(file) => file.content().map(content_id),
-                Body::Directory(tree) if !inode.is_dirty() => {
+                Body::Directory(tree) if repo.look(|live| live.is_clean(&inode)) => {
                     tree.id().map(|id| id.map_or_else(empty_directory_id, |id| *id.object()))
                 }
                 Body::Directory(_) => None,

@@ -149,7 +149,7 @@ impl Worktree {
     /// The inode for a change; it is marked dirty. It must be in the table.
     pub(super) fn edit(&mut self, ino: Ino) -> &mut Inode {
         self.mark(ino);
-        let inode = self.inodes.get_mut(&ino).expect("an inode is looked up before it is edited");
+        let inode = self.inodes.get_mut(ino).expect("an inode is looked up before it is edited");
         Arc::make_mut(inode)
     }
 
@@ -162,21 +162,12 @@ impl Worktree {
             if self.find(ino).is_none_or(|inode| inode.epoch == epoch) {
                 continue;
             }
-            let Some(inode) = self.inodes.get_mut(&ino) else { continue };
+            let Some(inode) = self.inodes.get_mut(ino) else { continue };
             let inode = Arc::make_mut(inode);
             inode.epoch = epoch;
-            let dirty = Arc::make_mut(&mut self.dirty);
-            dirty.any = true;
-            for (parent, _) in &inode.names {
-                dirty.children.entry(*parent).or_default().push(ino);
-                pending.push(*parent);
-            }
+            pending.extend(inode.names.iter().map(|(parent, _)| *parent));
+            Arc::make_mut(&mut self.dirty).inodes.push(ino);
         }
-    }
-
-    /// Lists an inode among the dirty children of a directory that it was given a name in.
-    pub(super) fn enlist(&mut self, parent: Ino, ino: Ino) {
-        Arc::make_mut(&mut self.dirty).children.entry(parent).or_default().push(ino);
     }
 
     /// Notes that the names of an inode changed, if the table of places has to know.
@@ -241,18 +232,17 @@ impl Worktree {
             return Err(OpError::Exists);
         }
         let ino = inode.ino;
-        if !(Ino::ROOT.0 + 1..INO_MAX).contains(&ino.0) || self.inodes.contains_key(&ino) {
+        if !(Ino::ROOT.0 + 1..INO_MAX).contains(&ino.0) || self.inodes.contains(ino) {
             return Err(OpError::Invalid);
         }
         let (value, side) = placeholder(inode.meta.kind, ino);
         self.edit_entries(parent, time, |tree| tree.insert(name.as_bytes(), &value, side, src))?;
         inode.names = Names::from_iter([(parent, name.clone())]);
-        inode.epoch = self.epoch;
         if inode.is_directory() {
             self.note_moved(ino);
         }
         self.inodes.insert(ino, Arc::new(inode));
-        self.enlist(parent, ino);
+        self.mark(ino);
         self.next_ino = self.next_ino.max(ino.0 + 1);
         Ok(())
     }
@@ -289,7 +279,6 @@ impl Worktree {
         let inode = self.edit(ino);
         inode.ctime = time;
         inode.names.push((parent, name.clone()));
-        self.enlist(parent, ino);
         self.note_moved(ino);
         Ok(())
     }
@@ -334,7 +323,7 @@ impl Worktree {
             return Err(OpError::Invalid);
         }
         self.dirty_bytes -= inode.dirty_bytes();
-        self.inodes.remove(&ino);
+        self.inodes.remove(ino);
         Ok(())
     }
 

@@ -1,21 +1,23 @@
 //! The content of a regular file: what the store has of it, and what was written since.
 //!
 //! A file of up to one chunk of the smallest size lies whole in memory once it is written; a
-//! larger one keeps its old chunks and lays the written extents over them. [`File::settle`]
-//! turns either back into chunks in the store, cutting only around what changed.
+//! larger one keeps its old chunks and lays the written extents over them. Hashing, which a
+//! commit needs, leaves the bytes where they are and remembers the ids beside them: all versions
+//! of an inode that have this content see these. [`File::store`] hands over what the store does
+//! not have yet, and so frees the memory.
 
 mod base;
+mod cut;
 
-use std::ops::{ControlFlow, Range};
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
-use self::base::{Base, BaseBytes, key_offset, offset_key};
+use self::base::{Base, BaseBytes};
+use self::cut::Cut;
 use super::tree::{Chunks, Tree};
 use crate::base::limits::CHUNK_BYTES_MIN;
-use crate::content::{Bytes, Edit, Extents, Layered, cuts_never, recut};
-use crate::format::chunks::ChunkRecord;
-use crate::hash::hash;
-use crate::model::{ChunkId, Content, ObjectError, ObjectId, ObjectKind, ObjectSink, ObjectSource};
+use crate::content::{Bytes, Extents, Layered};
+use crate::model::{ChunkId, Content, ObjectError, ObjectKind, ObjectSink, ObjectSource};
 
 /// The content of a regular file. A clone is a few pointers.
 #[derive(Clone, Debug)]
@@ -29,9 +31,40 @@ enum Body {
     /// As the store has it.
     Stored(Base),
     /// Written, and all of it here.
-    Small(Arc<Vec<u8>>),
+    Small(Arc<Small>),
     /// Written over what the store has.
-    Layered { base: Base, base_size: u64, extents: Extents },
+    Layered {
+        base: Base,
+        base_size: u64,
+        extents: Extents,
+        /// The chunks of all that, once they are known.
+        cut: Arc<OnceLock<Cut>>,
+    },
+}
+
+/// The bytes of a small file, none of them in the store.
+#[derive(Debug, Default)]
+pub(super) struct Small {
+    bytes: Vec<u8>,
+    id: OnceLock<ChunkId>,
+}
+
+impl Clone for Small {
+    fn clone(&self) -> Self {
+        // A copy is made to be changed.
+        Self { bytes: self.bytes.clone(), id: OnceLock::new() }
+    }
+}
+
+impl Small {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Remembers the id, which must be that of the bytes.
+    pub(super) fn set_id(&self, id: ChunkId) {
+        self.id.get_or_init(|| id);
+    }
 }
 
 impl File {
@@ -55,28 +88,50 @@ impl File {
         self.size
     }
 
-    /// Where its content is, if all of it is in the store and hashed.
+    /// Where its content is or will be, if it is hashed.
     pub fn content(&self) -> Option<Content> {
         match &self.body {
-            Body::Stored(Base::Empty) => Some(Content::Empty),
-            Body::Stored(Base::Chunk(id)) => Some(Content::Chunk(*id)),
-            Body::Stored(Base::Chunks(tree)) => tree.id().flatten().map(Content::Chunks),
+            Body::Stored(base) => base.content(),
+            Body::Small(small) if small.bytes.is_empty() => Some(Content::Empty),
+            Body::Small(small) => small.id.get().copied().map(Content::Chunk),
+            Body::Layered { cut, .. } => cut.get()?.base.content(),
+        }
+    }
+
+    /// Tells whether the store has all of it.
+    pub(super) fn is_stored(&self) -> bool {
+        matches!(self.body, Body::Stored(_))
+    }
+
+    /// Tells whether the two are the same content by pointer, changed in neither since they were
+    /// one.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (&self.body, &other.body) {
+            (Body::Small(a), Body::Small(b)) => Arc::ptr_eq(a, b),
+            (Body::Layered { cut: a, .. }, Body::Layered { cut: b, .. }) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
+    /// The bytes of a small file whose id is not known yet.
+    pub(super) fn unhashed_small(&self) -> Option<&Arc<Small>> {
+        match &self.body {
+            Body::Small(small) if small.id.get().is_none() && !small.bytes.is_empty() => {
+                Some(small)
+            }
             _ => None,
         }
     }
 
-    /// The chunk list of a file that has one and was settled.
+    /// The chunk list of a file that has one and was cut.
     pub(super) fn chunk_tree(&self) -> Option<&Tree<Chunks>> {
-        match &self.body {
-            Body::Stored(Base::Chunks(tree)) => Some(tree),
-            _ => None,
-        }
-    }
-
-    /// The bytes of a small file that waits to be stored.
-    pub(super) fn unstored_small(&self) -> Option<&[u8]> {
-        match &self.body {
-            Body::Small(bytes) => Some(bytes),
+        let base = match &self.body {
+            Body::Stored(base) => base,
+            Body::Layered { cut, .. } => &cut.get()?.base,
+            Body::Small(_) => return None,
+        };
+        match base {
+            Base::Chunks(tree) => Some(tree),
             _ => None,
         }
     }
@@ -85,7 +140,7 @@ impl File {
     pub fn dirty_bytes(&self) -> u64 {
         match &self.body {
             Body::Stored(_) => 0,
-            Body::Small(bytes) => bytes.len() as u64,
+            Body::Small(small) => small.bytes.len() as u64,
             Body::Layered { extents, .. } => extents.dirty_bytes(),
         }
     }
@@ -95,8 +150,8 @@ impl File {
     pub fn allocated_bytes(&self, src: &dyn ObjectSource) -> Result<u64, ObjectError> {
         match &self.body {
             Body::Stored(base) => base.allocated(self.size, src),
-            Body::Small(bytes) => Ok(bytes.len() as u64),
-            Body::Layered { base, base_size, extents } => {
+            Body::Small(small) => Ok(small.bytes.len() as u64),
+            Body::Layered { base, base_size, extents, .. } => {
                 let below = base.allocated(*base_size, src)?;
                 Ok(below.saturating_add(extents.dirty_bytes()).min(self.size))
             }
@@ -117,13 +172,13 @@ impl File {
             return Ok(0);
         }
         match &self.body {
-            Body::Small(bytes) => {
+            Body::Small(small) => {
                 // The file is small, and the range inside it.
                 let from = offset as usize;
-                buf.copy_from_slice(&bytes[from..from + len]);
+                buf.copy_from_slice(&small.bytes[from..from + len]);
             }
             Body::Stored(base) => BaseBytes { base, size: self.size, src }.read(offset, buf)?,
-            Body::Layered { base, base_size, extents } => {
+            Body::Layered { base, base_size, extents, .. } => {
                 let old = BaseBytes { base, size: *base_size, src };
                 Layered { extents, old: &old, size: self.size }.read(offset, buf)?;
             }
@@ -158,8 +213,7 @@ impl File {
         if !matches!(self.body, Body::Small(_)) {
             self.body = Body::Small(Arc::default());
         }
-        let Body::Small(bytes) = &mut self.body else { unreachable!("it was just made so") };
-        let bytes = Arc::make_mut(bytes);
+        let bytes = self.small_mut().expect("it was just made so");
         if offset == bytes.len() {
             bytes.extend_from_slice(data);
         } else {
@@ -168,18 +222,28 @@ impl File {
         }
     }
 
+    /// The bytes of a small file for a change.
+    fn small_mut(&mut self) -> Option<&mut Vec<u8>> {
+        let Body::Small(small) = &mut self.body else { return None };
+        let small = Arc::make_mut(small);
+        small.id = OnceLock::new();
+        Some(&mut small.bytes)
+    }
+
     /// Cuts the file, or extends it with a hole.
     pub fn truncate(&mut self, size: u64) {
-        match &mut self.body {
-            _ if size == self.size => {}
-            _ if size == 0 => self.body = Body::Stored(Base::Empty),
-            Body::Small(bytes) if size <= CHUNK_BYTES_MIN as u64 => {
-                Arc::make_mut(bytes).resize(size as usize, 0);
-            }
-            _ => {
-                let old_size = self.size;
-                self.layer().resize(old_size, size);
-            }
+        if size == self.size {
+            return;
+        }
+        if size == 0 {
+            self.body = Body::Stored(Base::Empty);
+        } else if size <= CHUNK_BYTES_MIN as u64
+            && let Some(bytes) = self.small_mut()
+        {
+            bytes.resize(size as usize, 0);
+        } else {
+            let old_size = self.size;
+            self.layer().resize(old_size, size);
         }
         self.size = size;
     }
@@ -190,23 +254,33 @@ impl File {
         if range.is_empty() {
             return;
         }
-        match &mut self.body {
-            Body::Small(bytes) => {
-                Arc::make_mut(bytes)[range.start as usize..range.end as usize].fill(0);
-            }
-            _ => self.layer().zero(range),
+        if let Some(bytes) = self.small_mut() {
+            bytes[range.start as usize..range.end as usize].fill(0);
+        } else {
+            self.layer().zero(range);
         }
     }
 
     /// The extents to write to, laid over what there is.
     fn layer(&mut self) -> &mut Extents {
-        if let Body::Stored(base) = &mut self.body {
-            let base = std::mem::replace(base, Base::Empty);
-            self.body = Body::Layered { base, base_size: self.size, extents: Extents::new() };
-        } else if let Body::Small(bytes) = &mut self.body {
-            let mut extents = Extents::new();
-            extents.write(0, Arc::from(bytes.as_slice()));
-            self.body = Body::Layered { base: Base::Empty, base_size: 0, extents };
+        let layered = |base, base_size, extents| {
+            Body::Layered { base, base_size, extents, cut: Arc::default() }
+        };
+        match &mut self.body {
+            Body::Stored(base) => {
+                let base = std::mem::replace(base, Base::Empty);
+                self.body = layered(base, self.size, Extents::new());
+            }
+            Body::Small(small) => {
+                let mut extents = Extents::new();
+                extents.write(0, Arc::from(small.bytes.as_slice()));
+                self.body = layered(Base::Empty, 0, extents);
+            }
+            // Versions that share this one have the old content.
+            Body::Layered { cut, .. } => match Arc::get_mut(cut) {
+                Some(cut) => *cut = OnceLock::new(),
+                None => *cut = Arc::default(),
+            },
         }
         match &mut self.body {
             Body::Layered { extents, .. } => extents,
@@ -224,7 +298,7 @@ impl File {
         match &self.body {
             Body::Small(_) => Ok((offset < self.size).then_some(offset)),
             Body::Stored(base) => base.next(offset..self.size, false, src),
-            Body::Layered { base, base_size, extents } => {
+            Body::Layered { base, base_size, extents, .. } => {
                 extents.next_data(offset, self.size, |range| {
                     base.next(range.start..range.end.min(*base_size), false, src)
                 })
@@ -243,7 +317,7 @@ impl File {
         match &self.body {
             Body::Small(_) => Ok(end),
             Body::Stored(base) => Ok(base.next(offset..self.size, true, src)?.or(end)),
-            Body::Layered { base, base_size, extents } => {
+            Body::Layered { base, base_size, extents, .. } => {
                 extents.next_hole(offset, self.size, |range| {
                     let there = range.start..range.end.min(*base_size);
                     let found = base.next(there, true, src)?;
@@ -254,98 +328,42 @@ impl File {
         }
     }
 
-    /// Brings the chunks up to date and hands new ones to the sink; the list of chunks itself is
-    /// left to be hashed. Counts the bytes it hashed.
-    pub(super) fn settle(
+    /// Cuts what was written over older chunks; the list of chunks itself is left to be hashed.
+    /// Small files are left to be hashed together. Returns the number of bytes hashed.
+    pub(super) fn cut(&self, src: &dyn ObjectSource) -> Result<u64, ObjectError> {
+        let Body::Layered { base, base_size, extents, cut } = &self.body else { return Ok(0) };
+        if cut.get().is_some() {
+            return Ok(0);
+        }
+        let old = BaseBytes { base, size: *base_size, src };
+        let new = Layered { extents, old: &old, size: self.size };
+        let (made, hashed_bytes) = Cut::of(&old, &new, extents)?;
+        cut.get_or_init(|| made);
+        Ok(hashed_bytes)
+    }
+
+    /// Hands what the store does not have to the sink, but for the list of chunks, and returns
+    /// the file as the store has it then. The file must have been hashed.
+    pub(super) fn store(
         &self,
         src: &dyn ObjectSource,
         sink: &dyn ObjectSink,
-        hashed_bytes: &mut u64,
     ) -> Result<Self, ObjectError> {
         let base = match &self.body {
             Body::Stored(base) => base.clone(),
-            Body::Small(bytes) => {
-                let id = store_chunk(bytes, sink, hashed_bytes)?;
-                if bytes.is_empty() { Base::Empty } else { Base::Chunk(id) }
+            Body::Small(small) if small.bytes.is_empty() => Base::Empty,
+            Body::Small(small) => {
+                let id = *small.id.get().expect("contents are hashed before they are stored");
+                sink.put(ObjectKind::Chunk, id.object(), &small.bytes)?;
+                Base::Chunk(id)
             }
-            Body::Layered { base, base_size, extents } => {
+            Body::Layered { base, base_size, extents, cut } => {
+                let cut = cut.get().expect("contents are hashed before they are stored");
                 let old = BaseBytes { base, size: *base_size, src };
-                let new = Layered { extents, old: &old, size: self.size };
-                if self.size == 0 {
-                    Base::Empty
-                } else if cuts_never(self.size) {
-                    let mut bytes = vec![0; self.size as usize];
-                    new.read(0, &mut bytes)?;
-                    Base::Chunk(store_chunk(&bytes, sink, hashed_bytes)?)
-                } else {
-                    recut_base(&old, &new, extents, sink, hashed_bytes)?
-                }
+                cut.store(&Layered { extents, old: &old, size: self.size }, sink)?;
+                cut.base.clone()
             }
         };
         Ok(Self { size: self.size, body: Body::Stored(base) })
     }
-}
-
-fn store_chunk(
-    bytes: &[u8],
-    sink: &dyn ObjectSink,
-    hashed_bytes: &mut u64,
-) -> Result<ChunkId, ObjectError> {
-    let id = ObjectId::from_bytes(hash(bytes));
-    *hashed_bytes += bytes.len() as u64;
-    sink.put(ObjectKind::Chunk, &id, bytes)?;
-    Ok(ChunkId::new(id))
-}
-
-fn recut_base<'a>(
-    old: &BaseBytes<'a>,
-    new: &Layered<'_, BaseBytes<'a>>,
-    extents: &Extents,
-    sink: &dyn ObjectSink,
-    hashed_bytes: &mut u64,
-) -> Result<Base, ObjectError> {
-    let mut tree = match old.base {
-        Base::Chunks(tree) => tree.clone(),
-        Base::Empty => Tree::new(),
-        Base::Chunk(id) => {
-            let record = ChunkRecord::Chunk { len: old.size, id: *id };
-            let mut tree = Tree::new();
-            tree.insert(&offset_key(0), &record.encode(), (), old.src)?;
-            tree
-        }
-    };
-    let mut fresh: Vec<(u64, ChunkRecord)> = Vec::new();
-    recut(old, new, extents.ranges(), |edit| {
-        match edit {
-            Edit::Chunk { start, bytes } => {
-                let id = store_chunk(bytes, sink, hashed_bytes)?;
-                fresh.push((start, ChunkRecord::Chunk { len: bytes.len() as u64, id }));
-            }
-            Edit::Zeros { start, len } => fresh.push((start, ChunkRecord::Zeros { len })),
-            Edit::Replace { old: range, .. } => {
-                let mut gone = Vec::new();
-                tree.scan_from(&offset_key(range.start), old.src, &mut |item| {
-                    if key_offset(item.key) >= range.end {
-                        return ControlFlow::Break(());
-                    }
-                    gone.push(key_offset(item.key));
-                    ControlFlow::Continue(())
-                })?;
-                for offset in gone {
-                    tree.remove(&offset_key(offset), old.src)?;
-                }
-                for (offset, record) in fresh.drain(..) {
-                    tree.insert(&offset_key(offset), &record.encode(), (), old.src)?;
-                }
-            }
-        }
-        Ok(())
-    })?;
-    let first = tree.find(&offset_key(0), old.src)?.map(|item| item.value.to_vec());
-    if let Some(Ok(ChunkRecord::Chunk { len, id })) = first.map(|v| ChunkRecord::decode(&v))
-        && len == new.size
-    {
-        return Ok(Base::Chunk(id));
-    }
-    Ok(Base::Chunks(tree))
 }

@@ -6,7 +6,6 @@ use smallvec::SmallVec;
 
 use super::file::File;
 use super::tree::{Directory, Tree};
-use crate::base::limits::CHUNK_BYTES_MIN;
 use crate::format::entry::{decode_xattrs, encode_xattrs, xattrs_fit_inline};
 use crate::model::{
     Entry, EntryBody, EntryXattrs, FileKind, Ino, Meta, Name, ObjectError, ObjectSource, Timestamp,
@@ -32,7 +31,7 @@ pub struct Inode {
     pub names: Names,
     /// What depends on its kind.
     pub body: Body,
-    /// The epoch in which it was marked dirty, 0 while its entry tells all of it.
+    /// The epoch in which it was last marked dirty, 0 if it never was.
     pub(super) epoch: u64,
 }
 
@@ -115,11 +114,6 @@ impl Inode {
         }
     }
 
-    /// Tells whether its entry does not tell all of it yet.
-    pub fn is_dirty(&self) -> bool {
-        self.epoch != 0
-    }
-
     /// Tells whether it is a directory.
     pub fn is_directory(&self) -> bool {
         self.meta.kind == FileKind::Directory
@@ -142,11 +136,6 @@ impl Inode {
         }
         let id = crate::model::ObjectId::from_bytes(crate::hash::hash(&bytes));
         (EntryXattrs::Stored(crate::model::XattrsId::new(id)), Some(bytes))
-    }
-
-    /// Tells whether its content waits in memory as one small piece.
-    pub(super) fn unstored_small(&self) -> Option<&[u8]> {
-        self.file()?.unstored_small().filter(|bytes| bytes.len() <= CHUNK_BYTES_MIN)
     }
 }
 

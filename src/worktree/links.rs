@@ -6,9 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use super::commit::InoMap;
 use super::inode::Inode;
-use super::state::Worktree;
+use super::state::{InoMap, Worktree};
 use super::tree::{Directory, Table, Tree, damaged};
 use crate::base::limits::TREE_DEPTH_MAX;
 use crate::format::entry::{decode_entry, is_directory};
@@ -28,7 +27,7 @@ pub(super) struct Tables {
 pub(super) fn update(
     tree: &Worktree,
     moved: &[Ino],
-    hashed: &InoMap<Arc<Inode>>,
+    hashed: &InoMap<&Arc<Inode>>,
     src: &dyn ObjectSource,
 ) -> Result<Tables, ObjectError> {
     let mut update = Update {
@@ -46,7 +45,7 @@ pub(super) fn update(
                 let place = Place { names: inode.names.to_vec(), recorded: Vec::new() };
                 let is_new = update.set_place(*ino, &place)?;
                 if !is_new {
-                    let inode = hashed.get(ino).unwrap_or(inode);
+                    let inode = hashed.get(ino).copied().unwrap_or(inode);
                     update.gather(inode.directory())?;
                 }
             }
@@ -70,7 +69,7 @@ pub(super) fn update(
 
 struct Update<'a> {
     tree: &'a Worktree,
-    hashed: &'a InoMap<Arc<Inode>>,
+    hashed: &'a InoMap<&'a Arc<Inode>>,
     src: &'a dyn ObjectSource,
     links: Tree<Table>,
     places: Tree<Table>,
@@ -99,7 +98,7 @@ impl Update<'_> {
                     self.groups.insert(ino);
                     return;
                 }
-                let live = self.hashed.get(&ino).or_else(|| self.tree.find(ino));
+                let live = self.hashed.get(&ino).copied().or_else(|| self.tree.find(ino));
                 if let Some(below) = live.and_then(|inode| inode.directory()) {
                     stack.push(below.clone());
                     return;

@@ -11,6 +11,7 @@ mod linked;
 mod links;
 mod rename;
 mod state;
+mod table;
 #[cfg(test)]
 mod tests;
 pub mod tree;

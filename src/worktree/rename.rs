@@ -148,6 +148,5 @@ impl Worktree {
         if inode.meta.kind == FileKind::Directory || inode.names.len() > 1 {
             self.note_moved(ino);
         }
-        self.enlist(to.0, ino);
     }
 }

@@ -4,8 +4,8 @@
 //! - if an inode is in the table, so are the directories that its names are in;
 //! - what the table has of an inode is the truth, and an inode that is not in the table is as its
 //!   entry tells;
-//! - an inode whose entry does not tell all of it is dirty: it is in the table, and listed among
-//!   the dirty children of each directory that it has a name in, up to the top.
+//! - an inode whose entry does not tell all of it is dirty: it is in the table, it was changed in
+//!   an epoch that no commit has published, and it is listed; and so are all directories above it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::file::File;
 use super::inode::{Body, Inode, Names, load_xattrs};
+use super::table::InodeTable;
 use super::tree::{Directory, Table, Tree, damaged};
 use crate::base::limits::TREE_DEPTH_MAX;
 use crate::format::entry::decode_entry;
@@ -26,18 +27,16 @@ use crate::model::{
 /// A working tree. A clone is a few pointers, and what is done to one is not seen in the other.
 #[derive(Clone)]
 pub struct Worktree {
-    pub(super) inodes: im::GenericHashMap<
-        Ino,
-        Arc<Inode>,
-        BuildHasherDefault<InoHasher>,
-        im::shared_ptr::DefaultSharedPtr,
-    >,
+    pub(super) inodes: InodeTable,
     pub(super) places: Tree<Table>,
     pub(super) links: Tree<Table>,
     pub(super) dirty: Arc<Dirty>,
     /// What the commit in flight took of it, which a commit that is never published gives back.
     pub(super) taken: Option<Arc<Dirty>>,
+    /// Counts the commits that were begun.
     pub(super) epoch: u64,
+    /// The epoch of the last commit that was published: what was changed in it or before is clean.
+    pub(super) clean_epoch: u64,
     pub(super) dirty_bytes: u64,
     /// The next inode number to give.
     pub(super) next_ino: u64,
@@ -48,14 +47,14 @@ pub struct Worktree {
 /// What changed since the last commit.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dirty {
-    /// For each directory, the children whose entries it must bring up to date; some may have
-    /// left it since.
-    pub(super) children: HashMap<Ino, Vec<Ino>, BuildHasherDefault<InoHasher>>,
+    /// Inodes whose entries do not tell all of them. One may be listed twice, or be gone.
+    pub(super) inodes: Vec<Ino>,
     /// Directories and files with several names whose names changed.
     pub(super) moved: Vec<Ino>,
-    /// Whether anything changed at all.
-    pub(super) any: bool,
 }
+
+/// A map by inode number.
+pub(super) type InoMap<T> = HashMap<Ino, T, BuildHasherDefault<InoHasher>>;
 
 /// Spreads inode numbers, which count up from 1, over the bits that hash maps look at.
 #[derive(Clone, Copy, Default)]
@@ -125,15 +124,25 @@ impl Worktree {
         next_ino: u64,
         head: Option<CommitId>,
     ) -> Self {
-        let mut inodes = im::GenericHashMap::default();
+        let mut inodes = InodeTable::default();
         inodes.insert(Ino::ROOT, Arc::new(top));
-        let (dirty, taken) = Default::default();
-        Self { inodes, places, links, dirty, taken, epoch: 1, dirty_bytes: 0, next_ino, head }
+        Self {
+            inodes,
+            places,
+            links,
+            dirty: Arc::default(),
+            taken: None,
+            epoch: 1,
+            clean_epoch: 0,
+            dirty_bytes: 0,
+            next_ino,
+            head,
+        }
     }
 
     /// The inode with this number, if it is in the table.
     pub fn find(&self, ino: Ino) -> Option<&Arc<Inode>> {
-        self.inodes.get(&ino)
+        self.inodes.get(ino)
     }
 
     /// The top directory.
@@ -148,7 +157,12 @@ impl Worktree {
 
     /// Tells whether anything changed since the last commit or checkpoint.
     pub fn is_dirty(&self) -> bool {
-        self.dirty.any
+        !self.dirty.inodes.is_empty()
+    }
+
+    /// Tells whether an inode of this tree is as its entry tells.
+    pub fn is_clean(&self, inode: &Inode) -> bool {
+        inode.epoch <= self.clean_epoch
     }
 
     /// Bytes of file content that are in memory only.
@@ -175,7 +189,7 @@ impl Worktree {
         found: &Found,
         src: &dyn ObjectSource,
     ) -> Result<(), ObjectError> {
-        if self.inodes.contains_key(&found.ino) {
+        if self.inodes.contains(found.ino) {
             return Ok(());
         }
         let inode = inode_of(found, (parent, name.clone()), src)?;
@@ -203,7 +217,7 @@ impl Worktree {
     ) -> Result<(), ObjectError> {
         let mut missing = Vec::new();
         let mut at = ino;
-        while !self.inodes.contains_key(&at) {
+        while !self.inodes.contains(at) {
             let place = self.place(at, src)?.and_then(|place| place.names.into_iter().next());
             let (parent, name) = place.ok_or_else(|| self.bad_places("a directory is nowhere"))?;
             missing.push((parent, name, at));
@@ -253,10 +267,15 @@ impl Worktree {
     /// Forgets an inode that is as its entry tells; returns whether it did. The kernel must not
     /// know it any more. Directories stay, since others may be inside.
     pub fn evict(&mut self, ino: Ino) -> bool {
-        let clean = |inode: &Arc<Inode>| inode.epoch == 0 && !inode.is_directory();
-        let evicted = self.find(ino).is_some_and(clean);
+        let can_go = |inode: &Arc<Inode>| {
+            self.is_clean(inode)
+                && inode.dirty_bytes() == 0
+                && !inode.names.is_empty()
+                && !inode.is_directory()
+        };
+        let evicted = self.find(ino).is_some_and(can_go);
         if evicted {
-            self.inodes.remove(&ino);
+            self.inodes.remove(ino);
         }
         evicted
     }

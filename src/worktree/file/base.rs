@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use crate::content::{Bytes, Piece, Pieces};
 use crate::format::chunks::ChunkRecord;
-use crate::model::{ChunkId, ObjectError, ObjectId, ObjectSource};
+use crate::model::{ChunkId, Content, ObjectError, ObjectId, ObjectSource};
 use crate::worktree::tree::{Chunks, Tree};
 
 /// What the store has of a file.
@@ -24,6 +24,15 @@ pub(super) fn key_offset(key: &[u8]) -> u64 {
 }
 
 impl Base {
+    /// What an entry says of it, unless it is a list of chunks that is not hashed yet.
+    pub(super) fn content(&self) -> Option<Content> {
+        match self {
+            Self::Empty => Some(Content::Empty),
+            Self::Chunk(id) => Some(Content::Chunk(*id)),
+            Self::Chunks(tree) => tree.id().flatten().map(Content::Chunks),
+        }
+    }
+
     pub(super) fn allocated(&self, size: u64, src: &dyn ObjectSource) -> Result<u64, ObjectError> {
         match self {
             Self::Empty => Ok(0),

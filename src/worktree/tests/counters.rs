@@ -95,7 +95,7 @@ fn a_snapshot_shares_all_but_what_changes_later() {
     let mut fs = large();
     fs.write("d1/f1", 0, b"before");
     let dirty = Arc::as_ptr(&fs.tree.dirty);
-    let mut snapshot = fs.tree.begin_commit();
+    let snapshot = fs.tree.begin_commit();
     let old = snapshot.tree.clone();
     assert!(old.inodes.ptr_eq(&fs.tree.inodes), "the table is shared");
     assert_eq!(dirty, Arc::as_ptr(fs.tree.taken.as_ref().unwrap()), "the dirty set is taken");
@@ -104,14 +104,14 @@ fn a_snapshot_shares_all_but_what_changes_later() {
     let changed = [Ino::ROOT, fs.ino("d2"), fs.ino("d2/f2")];
     fs.write("d2/f2", 0, b"after");
     fs.set("d2", crate::model::SetAttr { perm: Some(0), ..Default::default() });
-    for (ino, inode) in &old.inodes {
-        let same = Arc::ptr_eq(inode, fs.tree.find(*ino).unwrap());
-        assert_eq!(same, !changed.contains(ino), "{ino:?}");
+    for inode in old.inodes.values() {
+        let same = Arc::ptr_eq(inode, fs.tree.find(inode.ino).unwrap());
+        assert_eq!(same, !changed.contains(&inode.ino), "{:?}", inode.ino);
     }
 
     let mut expected = large();
     expected.write("d1/f1", 0, b"before");
-    let root = fs.hash(&mut snapshot).root;
+    let root = fs.hash(&snapshot).committed.root;
     assert_eq!(root, expected.root(), "what came later is not in the commit");
 }
 

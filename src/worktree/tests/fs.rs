@@ -15,6 +15,12 @@ pub(super) struct Fs {
     pub(super) time: i64,
 }
 
+/// A snapshot that was hashed and stored.
+pub(super) struct Hashed {
+    pub(super) committed: Committed,
+    pub(super) state: WorktreeState,
+}
+
 /// What a commit told.
 pub(super) struct Done {
     pub(super) root: RootId,
@@ -163,19 +169,24 @@ impl Fs {
         bytes
     }
 
-    pub(super) fn hash(&self, snapshot: &mut Snapshot) -> Committed {
-        snapshot.commit(&mut Hasher::default(), &self.objects, &self.objects).unwrap()
+    /// Hashes and stores a snapshot.
+    pub(super) fn hash(&self, snapshot: &Snapshot) -> Hashed {
+        let (mut hasher, objects) = (Hasher::default(), &self.objects);
+        let mut committed = snapshot.hash(&mut hasher, objects).unwrap();
+        let state = snapshot.store(&mut committed, &mut hasher, objects, objects).unwrap();
+        Hashed { committed, state }
     }
 
     pub(super) fn commit(&mut self) -> Done {
-        let mut snapshot = self.tree.begin_commit();
-        let committed = self.hash(&mut snapshot);
-        self.publish(committed)
+        let snapshot = self.tree.begin_commit();
+        let hashed = self.hash(&snapshot);
+        drop(snapshot);
+        self.publish(hashed)
     }
 
-    pub(super) fn publish(&mut self, committed: Committed) -> Done {
+    pub(super) fn publish(&mut self, hashed: Hashed) -> Done {
+        let Hashed { committed, state } = hashed;
         let Committed { root, counts, .. } = committed;
-        let state = committed.state.clone();
         self.tree.publish(committed);
         Done { root, state, counts }
     }

@@ -150,12 +150,14 @@ impl Runner {
 
     /// Ends the commit in flight, which may meet a store that is full after so many objects.
     fn finish(&mut self, full_after: Option<u16>) -> Option<WorktreeState> {
-        let (mut snapshot, mut model) = self.flight.take()?;
+        let (snapshot, mut model) = self.flight.take()?;
         self.log.push(format!("finish {full_after:?}"));
         let left = full_after.map_or(i64::MAX, i64::from).into();
         let sink = FullAfter { objects: &self.objects, left };
-        let committed = match snapshot.commit(&mut self.hasher, &*self.objects, &sink) {
-            Ok(committed) => committed,
+        let (hasher, objects) = (&mut self.hasher, &*self.objects);
+        let mut committed = snapshot.hash(hasher, objects).unwrap();
+        let state = match snapshot.store(&mut committed, hasher, objects, &sink) {
+            Ok(state) => state,
             Err(_) => {
                 assert!(full_after.is_some());
                 self.tree.abort_commit(snapshot);
@@ -163,7 +165,6 @@ impl Runner {
             }
         };
         assert_eq!(committed.root, root_from_scratch(&model), "the id of the tree");
-        let state = committed.state.clone();
         self.tree.publish(committed);
         let opened = Worktree::open(&state, &*self.objects).unwrap();
         model.forget_orphans();
@@ -179,10 +180,11 @@ impl Runner {
         let state = self.finish(None).expect("nothing failed");
         assert!(!self.tree.is_dirty());
         let before = self.hasher.counts;
-        let mut again = self.tree.begin_commit();
-        let objects = &*self.objects;
-        let committed = again.commit(&mut self.hasher, objects, objects).unwrap();
+        let again = self.tree.begin_commit();
+        let (hasher, objects) = (&mut self.hasher, &*self.objects);
+        let mut committed = again.hash(hasher, objects).unwrap();
         assert_eq!(committed.root, state.root);
+        assert_eq!(again.store(&mut committed, hasher, objects, objects).unwrap(), state);
         assert_eq!(self.hasher.counts, before, "nothing changed, nothing is hashed");
         self.tree.publish(committed);
         state

@@ -1,6 +1,7 @@
-//! Hashing: what changed since it was last stored is hashed and handed to a sink, lowest nodes
-//! first, many at a time.
+//! Hashing and storing: what changed is hashed lowest nodes first, many at a time; what the store
+//! does not have is handed to a sink in the same order.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::node::{Body, Node};
@@ -20,36 +21,50 @@ pub struct HashCounts {
     pub side_bytes: u64,
 }
 
-/// Hashes the changed nodes of trees. It keeps its buffers, so that a commit allocates little.
+/// Hashes and stores the changed nodes of trees. It keeps its buffers, so that a commit allocates
+/// little.
 #[derive(Default)]
 pub struct Hasher {
-    arena: Vec<u8>,
-    ends: Vec<usize>,
+    arena: Arena,
     digests: Vec<[u8; 32]>,
     /// What has been hashed so far.
     pub counts: HashCounts,
 }
 
+/// Encoded nodes or sides, one after the other.
+#[derive(Default)]
+struct Arena {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
 impl Hasher {
-    /// Brings the ids of these trees up to date and hands what is new to the sink.
-    ///
-    /// The trees are hashed together, so that small nodes fill the lanes of a batch. On failure
-    /// what was not handed over is still known to be new.
+    /// Brings the ids of these trees up to date. They are hashed together, so that small nodes
+    /// fill the lanes of a batch.
+    pub fn hash<K: TreeKind>(&mut self, trees: &[&Tree<K>]) {
+        for nodes in changed(trees, |node: &Node<K>| node.marks.id.get().is_none()) {
+            let inputs = self.arena.encode_nodes(&nodes);
+            crate::hash::hash_batch(&inputs, &mut self.digests);
+            self.counts.nodes += inputs.len() as u64;
+            self.counts.node_bytes += inputs.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+            for (node, digest) in nodes.iter().zip(&self.digests) {
+                node.marks.id.get_or_init(|| NodeId::new(ObjectId::from_bytes(*digest)));
+            }
+        }
+    }
+
+    /// Hands the nodes of these trees that are not stored, which must have been hashed, to the
+    /// sink, and what lies beside them. On failure what was not handed over is still known to be
+    /// new.
     pub fn store<K: TreeKind>(
         &mut self,
         trees: &[&Tree<K>],
         sink: &dyn ObjectSink,
     ) -> Result<(), ObjectError> {
-        let mut heights: Vec<Vec<&Node<K>>> = Vec::new();
-        for tree in trees {
-            if let Some(node) = tree.root.as_ref().and_then(|root| root.peek()) {
-                collect(node, &mut heights);
-            }
-        }
-        for nodes in &heights {
-            self.store_nodes(nodes, sink)?;
+        for nodes in changed(trees, |node: &Node<K>| !node.marks.is_stored::<K>()) {
+            self.store_nodes(&nodes, sink)?;
             if K::STORES_SIDES {
-                self.store_sides(nodes, sink)?;
+                self.store_sides(&nodes, sink)?;
             }
         }
         Ok(())
@@ -60,28 +75,11 @@ impl Hasher {
         nodes: &[&Node<K>],
         sink: &dyn ObjectSink,
     ) -> Result<(), ObjectError> {
-        self.arena.clear();
-        self.ends.clear();
-        for node in nodes {
-            if let Body::Inner(inner) = &node.body {
-                Node::encode_inner(inner, &mut self.arena);
-            }
-            self.ends.push(self.arena.len());
-        }
-        let inputs = nodes.iter().zip(slices(&self.arena, &self.ends));
-        let inputs: Vec<&[u8]> = inputs
-            .map(|(node, inner)| match &node.body {
-                Body::Leaf(leaf) => leaf.bytes.as_slice(),
-                Body::Inner(_) => inner,
-            })
-            .collect();
-        crate::hash::hash_batch(&inputs, &mut self.digests);
-        for ((node, bytes), digest) in nodes.iter().zip(&inputs).zip(&self.digests) {
-            self.counts.nodes += 1;
-            self.counts.node_bytes += bytes.len() as u64;
-            let id = ObjectId::from_bytes(*digest);
-            sink.put(ObjectKind::Node, &id, bytes)?;
-            node.marks.id.get_or_init(|| NodeId::new(id));
+        let is_new = |node: &&&Node<K>| !node.marks.id_stored.load(Ordering::Acquire);
+        let nodes: Vec<&Node<K>> = nodes.iter().filter(is_new).copied().collect();
+        for (node, bytes) in nodes.iter().zip(self.arena.encode_nodes(&nodes)) {
+            let id = node.marks.id.get().expect("nodes are hashed before they are stored");
+            sink.put(ObjectKind::Node, id.object(), bytes)?;
             node.marks.id_stored.store(true, Ordering::Release);
         }
         Ok(())
@@ -92,13 +90,8 @@ impl Hasher {
         nodes: &[&Node<K>],
         sink: &dyn ObjectSink,
     ) -> Result<(), ObjectError> {
-        self.arena.clear();
-        self.ends.clear();
-        for node in nodes {
-            node.encode_side(&mut self.arena);
-            self.ends.push(self.arena.len());
-        }
-        let inputs: Vec<&[u8]> = slices(&self.arena, &self.ends).collect();
+        self.arena.encode(nodes, Node::encode_side);
+        let inputs: Vec<&[u8]> = self.arena.slices().collect();
         crate::hash::hash_batch(&inputs, &mut self.digests);
         for ((node, bytes), digest) in nodes.iter().zip(&inputs).zip(&self.digests) {
             self.counts.sides += 1;
@@ -112,21 +105,67 @@ impl Hasher {
     }
 }
 
-fn slices<'a>(arena: &'a [u8], ends: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
-    ends.iter().scan(0, |start, end| Some(&arena[std::mem::replace(start, *end)..*end]))
+impl Arena {
+    fn encode<K: TreeKind>(
+        &mut self,
+        nodes: &[&Node<K>],
+        encode: impl Fn(&Node<K>, &mut Vec<u8>),
+    ) {
+        self.bytes.clear();
+        self.ends.clear();
+        for node in nodes {
+            encode(node, &mut self.bytes);
+            self.ends.push(self.bytes.len());
+        }
+    }
+
+    /// The canonical bytes of nodes: those of the leaves lie there, the others are encoded.
+    fn encode_nodes<'a, K: TreeKind>(&'a mut self, nodes: &[&'a Node<K>]) -> Vec<&'a [u8]> {
+        self.encode(nodes, |node, out| {
+            if let Body::Inner(inner) = &node.body {
+                Node::encode_inner(inner, out);
+            }
+        });
+        let bytes = nodes.iter().zip(self.slices()).map(|(node, inner)| match &node.body {
+            Body::Leaf(leaf) => leaf.bytes.as_slice(),
+            Body::Inner(_) => inner,
+        });
+        bytes.collect()
+    }
+
+    fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
 }
 
-/// Gathers the nodes that are not stored, by height. Below a stored node all is stored.
-fn collect<'a, K: TreeKind>(node: &'a Node<K>, heights: &mut Vec<Vec<&'a Node<K>>>) {
-    if node.marks.is_stored::<K>() {
-        return;
+/// The changed nodes of trees, by height. Below a node that did not change nothing did.
+fn changed<'a, K: TreeKind>(
+    trees: &[&'a Tree<K>],
+    is_changed: impl Fn(&Node<K>) -> bool,
+) -> Vec<Vec<&'a Node<K>>> {
+    fn collect<'a, K: TreeKind>(
+        node: &'a Arc<Node<K>>,
+        is_changed: &impl Fn(&Node<K>) -> bool,
+        heights: &mut Vec<Vec<&'a Node<K>>>,
+    ) {
+        if !is_changed(node) {
+            return;
+        }
+        if let Body::Inner(inner) = &node.body {
+            for child in inner.links.iter().filter_map(|link| link.child.peek()) {
+                collect(child, is_changed, heights);
+            }
+        }
+        let height = usize::from(node.height());
+        if heights.len() <= height {
+            heights.resize_with(height + 1, Vec::new);
+        }
+        heights[height].push(node);
     }
-    if let Body::Inner(inner) = &node.body {
-        inner.links.iter().filter_map(|link| link.child.peek()).for_each(|c| collect(c, heights));
+    let mut heights = Vec::new();
+    for node in trees.iter().filter_map(|tree| tree.root.as_ref()?.peek()) {
+        collect(node, &is_changed, &mut heights);
     }
-    let height = usize::from(node.height());
-    if heights.len() <= height {
-        heights.resize_with(height + 1, Vec::new);
-    }
-    heights[height].push(node);
+    heights
 }

@@ -23,6 +23,7 @@ mod read;
 mod rebuild;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use std::fmt::Debug;
 
@@ -35,6 +36,7 @@ pub use diff::Difference;
 pub use hash::{HashCounts, Hasher};
 use node::Lazy;
 pub use read::Item;
+pub use update::Update;
 
 /// What differs between the uses of a tree.
 pub trait TreeKind: Sized + Send + Sync + 'static {

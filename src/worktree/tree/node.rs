@@ -20,12 +20,12 @@ use crate::model::{NodeId, ObjectError, ObjectId, ObjectSource};
 
 /// A node that may still lie in the store.
 pub(super) struct Lazy<K: TreeKind> {
-    stored: Option<Stored>,
+    /// Shared, since nodes of many links are copied all the time.
+    stored: Option<Arc<Stored>>,
     node: OnceLock<Arc<Node<K>>>,
 }
 
 /// Where a node lies in the store.
-#[derive(Clone, Copy)]
 struct Stored {
     id: NodeId,
     side: Option<ObjectId>,
@@ -36,11 +36,13 @@ struct Stored {
 
 impl<K: TreeKind> Lazy<K> {
     pub(super) fn stored(id: NodeId, side: Option<ObjectId>) -> Self {
-        Self { stored: Some(Stored { id, side, height: None }), node: OnceLock::new() }
+        let stored = Stored { id, side, height: None };
+        Self { stored: Some(Arc::new(stored)), node: OnceLock::new() }
     }
 
     fn stored_child(id: NodeId, side: Option<ObjectId>, height: u8) -> Self {
-        Self { stored: Some(Stored { id, side, height: Some(height) }), node: OnceLock::new() }
+        let stored = Stored { id, side, height: Some(height) };
+        Self { stored: Some(Arc::new(stored)), node: OnceLock::new() }
     }
 
     pub(super) fn loaded(node: Arc<Node<K>>) -> Self {
@@ -52,9 +54,10 @@ impl<K: TreeKind> Lazy<K> {
         if let Some(node) = self.node.get() {
             return Ok(node);
         }
-        let Some(Stored { id, side, height }) = &self.stored else {
+        let Some(stored) = &self.stored else {
             unreachable!("a node is in memory or in the store");
         };
+        let Stored { id, side, height } = &**stored;
         let node = Node::load(id, side.as_ref(), src)?;
         if height.is_some_and(|height| height != node.height()) {
             let detail = "a node has another height than its parent says".to_owned();
@@ -74,6 +77,17 @@ impl<K: TreeKind> Lazy<K> {
         let node = self.node.get_mut().expect("a node is loaded before it is changed");
         let node = Arc::make_mut(node);
         node.marks = Marks::default();
+        node
+    }
+
+    /// The node for a change of what lies beside it: what is known of the node itself stays. It
+    /// must have been loaded.
+    pub(super) fn side_mut(&mut self) -> &mut Node<K> {
+        self.stored = None;
+        let node = self.node.get_mut().expect("a node is loaded before it is changed");
+        let (id, id_stored) = (node.marks.id.clone(), node.marks.id_stored.load(Ordering::Acquire));
+        let node = Arc::make_mut(node);
+        node.marks = Marks { id, id_stored: AtomicBool::new(id_stored), ..Marks::default() };
         node
     }
 
@@ -104,7 +118,7 @@ impl<K: TreeKind> Lazy<K> {
 
 impl<K: TreeKind> Clone for Lazy<K> {
     fn clone(&self) -> Self {
-        Self { stored: self.stored, node: self.node.clone() }
+        Self { stored: self.stored.clone(), node: self.node.clone() }
     }
 }
 
