@@ -1,5 +1,7 @@
 //! Every bound of the system, by name. Units come last in a name.
 
+use std::time::Duration;
+
 /// Longest name of a directory entry.
 pub const NAME_BYTES_MAX: usize = 255;
 /// Longest target of a symbolic link (Linux's `PATH_MAX` without its NUL).
@@ -36,7 +38,7 @@ pub const CHUNK_BYTES_AVG: usize = 64 * 1024;
 pub const CHUNK_BYTES_MAX: usize = 256 * 1024;
 
 /// Most items in one node of a tree.
-pub const NODE_ITEMS_MAX: usize = 64;
+pub const NODE_ITEMS_MAX: usize = 32;
 /// One item in `1 << NODE_FANOUT_LOG2` ends a node of a tree.
 pub const NODE_FANOUT_LOG2: u32 = 4;
 /// Highest tree: 16^16 items, beyond what 64 bits of hash can build.
@@ -82,11 +84,21 @@ pub const REF_NAME_PARTS_MAX: usize = 16;
 pub const LOCK_BYTES_MAX: usize = 64;
 /// Longest `format` file that is looked at.
 pub const FORMAT_FILE_BYTES_MAX: usize = 256;
+/// Settled files stay listed among the dirty ones until there are this many.
+pub const SETTLED_LISTED_MIN: usize = 32;
 /// How often an operation is tried again after what it needs was read, before it waits for the
 /// disk under the lock.
 pub const LOAD_RETRIES_MAX: usize = 256;
 /// File content that is in memory only. Whoever writes more waits until it is in the store.
 pub const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// From so much on it goes to the store in the background.
+pub const DIRTY_BYTES_STORE: u64 = 64 * 1024 * 1024;
+/// Most files that wait to be hashed ahead of a commit; others are left to it.
+pub const SETTLE_BACKLOG_MAX: usize = 64 * 1024;
+/// How long the thread that works ahead of commits waits for more to come.
+pub const SETTLE_DELAY: Duration = Duration::from_millis(2);
+/// Most entries that it writes while nobody else can look at the tree.
+pub const SETTLE_FILES_LOCKED_MAX: usize = 64;
 /// Fewest hex digits that name a commit on the command line.
 pub const REVISION_PREFIX_DIGITS_MIN: usize = 4;
 /// Fewest hex digits that name a commit in a path of the mount.

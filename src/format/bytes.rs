@@ -3,8 +3,7 @@
 //!
 //! A varint is LEB128: seven bits a byte, lowest first, the top bit set on all but the last. Only
 //! the shortest encoding of a number is accepted, so that a value has one encoding and an id can
-//! be a function of the value. A signed number is first folded to an unsigned one (0, -1, 1, -2
-//! become 0, 1, 2, 3).
+//! be a function of the value.
 
 use crate::model::{ObjectId, Timestamp};
 
@@ -55,6 +54,11 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    fn array<const LEN: usize>(&mut self) -> Result<&'a [u8; LEN], FormatError> {
+        let taken = self.take(LEN)?;
+        taken.try_into().map_err(|_| self.error("the object ends too early"))
+    }
+
     /// Reads one byte.
     pub fn u8(&mut self) -> Result<u8, FormatError> {
         Ok(self.take(1)?[0])
@@ -86,12 +90,6 @@ impl<'a> Reader<'a> {
         u32::try_from(value).map_err(|_| self.error("a number is too large"))
     }
 
-    /// Reads a signed varint.
-    pub fn signed(&mut self) -> Result<i64, FormatError> {
-        let folded = self.varint()?;
-        Ok((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
-    }
-
     /// Reads a byte string with its length in front, of at most `len_max` bytes.
     pub fn string(&mut self, len_max: usize) -> Result<&'a [u8], FormatError> {
         let len = self.varint()?;
@@ -107,10 +105,10 @@ impl<'a> Reader<'a> {
         ObjectId::from_slice(bytes).ok_or_else(|| self.error("the object ends too early"))
     }
 
-    /// Reads a point in time: seconds as a signed varint, nanoseconds as a varint.
+    /// Reads a point in time: seconds in eight bytes, nanoseconds in four.
     pub fn time(&mut self) -> Result<Timestamp, FormatError> {
-        let secs = self.signed()?;
-        let nanos = self.varint_u32()?;
+        let [secs @ .., a, b, c, d] = *self.array::<12>()?;
+        let (secs, nanos) = (i64::from_le_bytes(secs), u32::from_le_bytes([a, b, c, d]));
         if nanos >= 1_000_000_000 {
             return Err(self.error("a time has too many nanoseconds"));
         }
@@ -132,18 +130,54 @@ impl<'a> Reader<'a> {
 }
 
 /// Writes a varint.
-pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        // The low seven bits.
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
+pub fn put_varint(out: &mut Vec<u8>, value: u64) {
+    let mut short = ShortBytes::default();
+    short.put_varint(value);
+    out.extend_from_slice(short.as_bytes());
 }
 
-/// Writes a signed varint.
-pub fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put_varint(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
+/// A few elements that are put together before they are written: cheaper than writing each, for
+/// what is encoded a thousand times in a commit.
+pub struct ShortBytes {
+    bytes: [u8; Self::BYTES_MAX],
+    len: usize,
+}
+
+impl ShortBytes {
+    const BYTES_MAX: usize = 80;
+
+    /// The bytes put so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Puts one byte.
+    pub fn put_u8(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+
+    /// Puts a varint.
+    pub fn put_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            // The low seven bits.
+            self.put_u8(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.put_u8(value as u8);
+    }
+
+    /// Puts bytes of a fixed number.
+    pub fn put<const LEN: usize>(&mut self, bytes: &[u8; LEN]) {
+        self.bytes[self.len..self.len + LEN].copy_from_slice(bytes);
+        self.len += LEN;
+    }
+}
+
+impl Default for ShortBytes {
+    fn default() -> Self {
+        Self { bytes: [0; Self::BYTES_MAX], len: 0 }
+    }
 }
 
 /// Writes a byte string with its length in front.
@@ -152,28 +186,38 @@ pub fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Encodes a point in time. All are equally long, so that a new time of an entry moves nothing
+/// behind it.
+pub fn encode_time(time: Timestamp) -> [u8; 12] {
+    let mut bytes = [0; 12];
+    bytes[..8].copy_from_slice(&time.secs.to_le_bytes());
+    bytes[8..].copy_from_slice(&time.nanos.to_le_bytes());
+    bytes
+}
+
 /// Writes a point in time.
 pub fn put_time(out: &mut Vec<u8>, time: Timestamp) {
-    put_signed(out, time.secs);
-    put_varint(out, u64::from(time.nanos));
+    out.extend_from_slice(&encode_time(time));
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{any, proptest};
 
-    use super::{Reader, put_signed, put_string, put_varint};
+    use super::{Reader, put_string, put_time, put_varint};
+    use crate::model::Timestamp;
 
     proptest! {
         #[test]
-        fn numbers_round_trip(value in any::<u64>(), shift in 0..64u32, signed in any::<i64>()) {
+        fn numbers_round_trip(value in any::<u64>(), shift in 0..64u32, secs in any::<i64>()) {
+            let time = Timestamp { secs, nanos: 999_999_999 };
             let mut out = Vec::new();
             put_varint(&mut out, value >> shift);
-            put_signed(&mut out, signed >> shift);
+            put_time(&mut out, time);
             put_string(&mut out, b"text");
             let mut reader = Reader::new(&out);
             assert_eq!(reader.varint(), Ok(value >> shift));
-            assert_eq!(reader.signed(), Ok(signed >> shift));
+            assert_eq!(reader.time(), Ok(time));
             assert_eq!(reader.string(4), Ok(&b"text"[..]));
             assert_eq!(reader.finish(), Ok(()));
         }

@@ -16,7 +16,7 @@
 //! Extended attributes are encoded as `(name:string value:string)*` sorted by name; where that
 //! takes at most 256 bytes they lie inline, otherwise in an object of their own.
 
-use super::bytes::{FormatError, Reader, put_string, put_time, put_varint};
+use super::bytes::{FormatError, Reader, ShortBytes, encode_time, put_string};
 use crate::base::limits::{
     FILE_BYTES_MAX, NODE_BYTES_MAX, SYMLINK_BYTES_MAX, XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX,
     XATTRS_BYTES_MAX, XATTRS_INLINE_BYTES_MAX,
@@ -70,31 +70,33 @@ pub fn put_entry_parts(
     ) {
         tag |= TREE;
     }
-    out.push(tag);
-    put_varint(out, u64::from(meta.perm));
-    put_varint(out, u64::from(meta.uid));
-    put_varint(out, u64::from(meta.gid));
-    put_time(out, meta.mtime);
+    // At most 1 + 3 + 5 + 5 + 12 + 10 + 32 bytes, but for a target.
+    let mut short = ShortBytes::default();
+    short.put_u8(tag);
+    short.put_varint(u64::from(meta.perm));
+    short.put_varint(u64::from(meta.uid));
+    short.put_varint(u64::from(meta.gid));
+    short.put(&encode_time(meta.mtime));
     match body {
         EntryBody::File { size, content } => {
-            put_varint(out, *size);
+            short.put_varint(*size);
             match content {
                 Content::Empty => {}
-                Content::Chunk(id) => out.extend_from_slice(id.object().as_bytes()),
-                Content::Chunks(id) => out.extend_from_slice(id.object().as_bytes()),
+                Content::Chunk(id) => short.put(id.object().as_bytes()),
+                Content::Chunks(id) => short.put(id.object().as_bytes()),
             }
         }
-        EntryBody::Directory(node) => {
-            if let Some(id) = node {
-                out.extend_from_slice(id.object().as_bytes());
-            }
-        }
-        EntryBody::Symlink(target) => put_string(out, target),
+        EntryBody::Directory(None) | EntryBody::Symlink(_) => {}
+        EntryBody::Directory(Some(node)) => short.put(node.object().as_bytes()),
         EntryBody::Special => {
             if matches!(meta.kind, FileKind::CharDevice | FileKind::BlockDevice) {
-                put_varint(out, u64::from(meta.rdev));
+                short.put_varint(u64::from(meta.rdev));
             }
         }
+    }
+    out.extend_from_slice(short.as_bytes());
+    if let EntryBody::Symlink(target) = body {
+        put_string(out, target);
     }
     match xattrs {
         EntryXattrs::Inline(set) if set.is_empty() => {}

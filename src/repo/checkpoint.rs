@@ -11,13 +11,13 @@ use parking_lot::MutexGuard;
 
 use super::{Committing, Repo, RepoError};
 use crate::base::Latency;
-use crate::base::limits::{DIRTY_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::base::limits::{DIRTY_BYTES_MAX, DIRTY_BYTES_STORE, MESSAGE_BYTES_MAX};
 use crate::format::commit::encode_commit;
 use crate::format::commit_log::CommitRecord;
 use crate::hash::hash;
 use crate::model::{Commit, CommitId, ObjectId, ObjectKind, ObjectSink, RootId, Timestamp};
 use crate::store::Durability;
-use crate::worktree::Committed;
+use crate::worktree::{CommitCounts, Committed};
 
 /// What a commit is asked for with.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +55,8 @@ pub struct CommitStats {
     pub files_hashed: AtomicU64,
     /// Bytes of content hashed.
     pub content_bytes_hashed: AtomicU64,
+    /// Files that were hashed and had their entries written ahead of a commit.
+    pub files_settled: AtomicU64,
 }
 
 impl Repo {
@@ -133,15 +135,20 @@ impl Repo {
         result
     }
 
-    /// Brings dirty contents into the store if they take too much memory. Those who write call
-    /// it, and so wait.
+    /// Brings dirty contents into the store if they take much memory: by another thread, or, if it
+    /// is too much, here. Those who write call it, and so wait.
     pub fn relieve(&self) -> Result<(), RepoError> {
-        let over = || self.look(|tree| tree.dirty_bytes()) > DIRTY_BYTES_MAX;
-        if !over() {
-            return Ok(());
+        let dirty_bytes = || self.look(|tree| tree.dirty_bytes());
+        match dirty_bytes() {
+            ..=DIRTY_BYTES_STORE => return Ok(()),
+            ..=DIRTY_BYTES_MAX => {
+                self.settler.store_soon();
+                return Ok(());
+            }
+            _ => {}
         }
         let mut committing = self.committing.lock();
-        if over() {
+        if dirty_bytes() > DIRTY_BYTES_MAX {
             self.write_state(&mut committing, Durability::Fast, |_, _, _| None)?;
         }
         Ok(())
@@ -220,6 +227,13 @@ impl Repo {
                 Err(error)
             }
         }
+    }
+
+    pub(super) fn count_settled(&self, files: usize, counts: &CommitCounts) {
+        let stats = self.stats();
+        stats.files_settled.fetch_add(files as u64, Ordering::Relaxed);
+        stats.files_hashed.fetch_add(counts.files, Ordering::Relaxed);
+        stats.content_bytes_hashed.fetch_add(counts.content_bytes, Ordering::Relaxed);
     }
 
     fn count(&self, committed: &Committed) {

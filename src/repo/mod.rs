@@ -8,6 +8,7 @@ mod error;
 mod history;
 mod restore;
 mod revision;
+mod settler;
 mod status;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ pub use error::RepoError;
 pub use history::{History, LogEntry};
 pub use restore::{RestoreRequest, Restored, Touched};
 pub use revision::{Revision, RevisionError};
+use settler::Settler;
 
 /// How a repository is opened.
 #[derive(Clone, Debug)]
@@ -65,6 +67,7 @@ pub struct Repo {
     /// Counts the mutations of the tree.
     changes: AtomicU64,
     stats: CommitStats,
+    settler: Settler,
 }
 
 /// What only the one who commits needs.
@@ -112,6 +115,7 @@ impl Repo {
             committing: Mutex::new(committing),
             changes: AtomicU64::new(0),
             stats: CommitStats::default(),
+            settler: Settler::new(),
         })
     }
 

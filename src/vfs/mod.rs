@@ -277,8 +277,10 @@ impl Vfs {
 
     /// Closes a file.
     pub fn release(&self, ino: u64, fh: u64) {
-        if self.realm(ino) == Realm::Control {
-            self.controls.close(fh);
+        match (self.realm(ino), &self.live) {
+            (Realm::Control, _) => self.controls.close(fh),
+            (Realm::Live, Some(repo)) => repo.closed(Ino(ino)),
+            _ => {}
         }
     }
 

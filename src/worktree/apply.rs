@@ -131,7 +131,7 @@ impl Worktree {
                 revert(&mut next, entry, src)?;
                 self.dirty_bytes -= self.get(*ino)?.dirty_bytes();
                 let inode = self.edit(*ino);
-                *inode = Inode { epoch: inode.epoch, ctime: *time, ..next };
+                *inode = Inode { epoch: inode.epoch, settled: false, ctime: *time, ..next };
                 Ok(())
             }
             Op::DropOrphan { ino } => self.drop_orphan(*ino),
@@ -159,14 +159,19 @@ impl Worktree {
         // No recursion: directories can lie deeper than a stack reaches.
         let mut pending = SmallVec::<[Ino; 8]>::from_iter([ino]);
         while let Some(ino) = pending.pop() {
-            if self.find(ino).is_none_or(|inode| inode.epoch == epoch) {
+            let is_listed = |inode: &Arc<Inode>| inode.epoch == epoch && !inode.settled;
+            if self.find(ino).is_none_or(is_listed) {
                 continue;
             }
             let Some(inode) = self.inodes.get_mut(ino) else { continue };
             let inode = Arc::make_mut(inode);
             inode.epoch = epoch;
+            inode.settled = false;
             pending.extend(inode.names.iter().map(|(parent, _)| *parent));
-            Arc::make_mut(&mut self.dirty).inodes.push(ino);
+            let is_directory = inode.is_directory();
+            let dirty = Arc::make_mut(&mut self.dirty);
+            let list = if is_directory { &mut dirty.directories } else { &mut dirty.inodes };
+            list.push(ino);
         }
     }
 
@@ -423,6 +428,7 @@ fn new_inode(ino: Ino, node: &NewNode, time: Timestamp) -> Result<Inode, OpError
         names: Names::new(),
         body,
         epoch: 0,
+        settled: false,
     })
 }
 

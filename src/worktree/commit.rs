@@ -16,6 +16,7 @@ mod store;
 
 use std::sync::Arc;
 
+pub(super) use self::hash::{OwnXattrs, hash_contents, put_inode};
 use super::File;
 use super::inode::{Body, Inode};
 use super::state::{Dirty, Worktree};
@@ -111,6 +112,9 @@ impl Worktree {
         let Some(taken) = self.taken.take() else { return };
         let dirty = Arc::make_mut(&mut self.dirty);
         dirty.inodes.extend(&taken.inodes);
+        dirty.directories.extend(&taken.directories);
+        dirty.settled.extend(&taken.settled);
+        dirty.settled_listed += taken.settled_listed;
         dirty.moved.extend(&taken.moved);
     }
 

@@ -14,10 +14,13 @@ use std::sync::{Arc, OnceLock};
 
 use self::base::{Base, BaseBytes};
 use self::cut::Cut;
+use super::id_cell::IdCell;
 use super::tree::{Chunks, Tree};
 use crate::base::limits::CHUNK_BYTES_MIN;
 use crate::content::{Bytes, Extents, Layered};
-use crate::model::{ChunkId, Content, ObjectError, ObjectKind, ObjectSink, ObjectSource};
+use crate::model::{
+    ChunkId, Content, ObjectError, ObjectId, ObjectKind, ObjectSink, ObjectSource,
+};
 
 /// The content of a regular file. A clone is a few pointers.
 #[derive(Clone, Debug)]
@@ -33,26 +36,38 @@ enum Body {
     /// Written, and all of it here.
     Small(Arc<Small>),
     /// Written over what the store has.
-    Layered {
-        base: Base,
-        base_size: u64,
-        extents: Extents,
-        /// The chunks of all that, once they are known.
-        cut: Arc<OnceLock<Cut>>,
-    },
+    Layered(Box<Written>),
+}
+
+/// What was written over what the store has.
+#[derive(Clone, Debug)]
+struct Written {
+    base: Base,
+    base_size: u64,
+    extents: Extents,
+    /// The chunks of all that, once they are known.
+    cut: Arc<OnceLock<Cut>>,
+    /// Bytes that were hashed and then changed.
+    wasted: u64,
+}
+
+impl Written {
+    fn old<'a>(&'a self, src: &'a dyn ObjectSource) -> BaseBytes<'a> {
+        BaseBytes { base: &self.base, size: self.base_size, src }
+    }
 }
 
 /// The bytes of a small file, none of them in the store.
 #[derive(Debug, Default)]
 pub(super) struct Small {
     bytes: Vec<u8>,
-    id: OnceLock<ChunkId>,
+    id: IdCell,
 }
 
 impl Clone for Small {
     fn clone(&self) -> Self {
         // A copy is made to be changed.
-        Self { bytes: self.bytes.clone(), id: OnceLock::new() }
+        Self { bytes: self.bytes.clone(), id: IdCell::default() }
     }
 }
 
@@ -62,8 +77,8 @@ impl Small {
     }
 
     /// Remembers the id, which must be that of the bytes.
-    pub(super) fn set_id(&self, id: ChunkId) {
-        self.id.get_or_init(|| id);
+    pub(super) fn set_id(&self, id: &ObjectId) {
+        self.id.set(id);
     }
 }
 
@@ -93,8 +108,8 @@ impl File {
         match &self.body {
             Body::Stored(base) => base.content(),
             Body::Small(small) if small.bytes.is_empty() => Some(Content::Empty),
-            Body::Small(small) => small.id.get().copied().map(Content::Chunk),
-            Body::Layered { cut, .. } => cut.get()?.base.content(),
+            Body::Small(small) => small.id.get().map(|id| Content::Chunk(ChunkId::new(id))),
+            Body::Layered(written) => written.cut.get()?.base.content(),
         }
     }
 
@@ -108,15 +123,24 @@ impl File {
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (&self.body, &other.body) {
             (Body::Small(a), Body::Small(b)) => Arc::ptr_eq(a, b),
-            (Body::Layered { cut: a, .. }, Body::Layered { cut: b, .. }) => Arc::ptr_eq(a, b),
+            (Body::Layered(a), Body::Layered(b)) => Arc::ptr_eq(&a.cut, &b.cut),
             _ => false,
+        }
+    }
+
+    /// Tells whether it pays to hash it before a commit asks for that. A large file that is
+    /// changed again and again would be hashed as often: it must have doubled since.
+    pub(super) fn is_worth_settling(&self) -> bool {
+        match &self.body {
+            Body::Layered(written) => written.extents.dirty_bytes() >= 2 * written.wasted,
+            Body::Stored(_) | Body::Small(_) => true,
         }
     }
 
     /// The bytes of a small file whose id is not known yet.
     pub(super) fn unhashed_small(&self) -> Option<&Arc<Small>> {
         match &self.body {
-            Body::Small(small) if small.id.get().is_none() && !small.bytes.is_empty() => {
+            Body::Small(small) if !small.id.is_known() && !small.bytes.is_empty() => {
                 Some(small)
             }
             _ => None,
@@ -127,7 +151,7 @@ impl File {
     pub(super) fn chunk_tree(&self) -> Option<&Tree<Chunks>> {
         let base = match &self.body {
             Body::Stored(base) => base,
-            Body::Layered { cut, .. } => &cut.get()?.base,
+            Body::Layered(written) => &written.cut.get()?.base,
             Body::Small(_) => return None,
         };
         match base {
@@ -141,7 +165,7 @@ impl File {
         match &self.body {
             Body::Stored(_) => 0,
             Body::Small(small) => small.bytes.len() as u64,
-            Body::Layered { extents, .. } => extents.dirty_bytes(),
+            Body::Layered(written) => written.extents.dirty_bytes(),
         }
     }
 
@@ -151,9 +175,9 @@ impl File {
         match &self.body {
             Body::Stored(base) => base.allocated(self.size, src),
             Body::Small(small) => Ok(small.bytes.len() as u64),
-            Body::Layered { base, base_size, extents, .. } => {
-                let below = base.allocated(*base_size, src)?;
-                Ok(below.saturating_add(extents.dirty_bytes()).min(self.size))
+            Body::Layered(written) => {
+                let below = written.base.allocated(written.base_size, src)?;
+                Ok(below.saturating_add(written.extents.dirty_bytes()).min(self.size))
             }
         }
     }
@@ -178,8 +202,8 @@ impl File {
                 buf.copy_from_slice(&small.bytes[from..from + len]);
             }
             Body::Stored(base) => BaseBytes { base, size: self.size, src }.read(offset, buf)?,
-            Body::Layered { base, base_size, extents, .. } => {
-                let old = BaseBytes { base, size: *base_size, src };
+            Body::Layered(written) => {
+                let (extents, old) = (&written.extents, written.old(src));
                 Layered { extents, old: &old, size: self.size }.read(offset, buf)?;
             }
         }
@@ -226,7 +250,7 @@ impl File {
     fn small_mut(&mut self) -> Option<&mut Vec<u8>> {
         let Body::Small(small) = &mut self.body else { return None };
         let small = Arc::make_mut(small);
-        small.id = OnceLock::new();
+        small.id = IdCell::default();
         Some(&mut small.bytes)
     }
 
@@ -264,7 +288,8 @@ impl File {
     /// The extents to write to, laid over what there is.
     fn layer(&mut self) -> &mut Extents {
         let layered = |base, base_size, extents| {
-            Body::Layered { base, base_size, extents, cut: Arc::default() }
+            let cut = Arc::default();
+            Body::Layered(Box::new(Written { base, base_size, extents, cut, wasted: 0 }))
         };
         match &mut self.body {
             Body::Stored(base) => {
@@ -277,13 +302,16 @@ impl File {
                 self.body = layered(Base::Empty, 0, extents);
             }
             // Versions that share this one have the old content.
-            Body::Layered { cut, .. } => match Arc::get_mut(cut) {
-                Some(cut) => *cut = OnceLock::new(),
-                None => *cut = Arc::default(),
-            },
+            Body::Layered(written) => {
+                written.wasted += written.cut.get().map_or(0, Cut::fresh_bytes);
+                match Arc::get_mut(&mut written.cut) {
+                    Some(cut) => *cut = OnceLock::new(),
+                    None => written.cut = Arc::default(),
+                }
+            }
         }
         match &mut self.body {
-            Body::Layered { extents, .. } => extents,
+            Body::Layered(written) => &mut written.extents,
             _ => unreachable!("it was just made so"),
         }
     }
@@ -298,7 +326,8 @@ impl File {
         match &self.body {
             Body::Small(_) => Ok((offset < self.size).then_some(offset)),
             Body::Stored(base) => base.next(offset..self.size, false, src),
-            Body::Layered { base, base_size, extents, .. } => {
+            Body::Layered(written) => {
+                let Written { base, base_size, extents, .. } = &**written;
                 extents.next_data(offset, self.size, |range| {
                     base.next(range.start..range.end.min(*base_size), false, src)
                 })
@@ -317,7 +346,8 @@ impl File {
         match &self.body {
             Body::Small(_) => Ok(end),
             Body::Stored(base) => Ok(base.next(offset..self.size, true, src)?.or(end)),
-            Body::Layered { base, base_size, extents, .. } => {
+            Body::Layered(written) => {
+                let Written { base, base_size, extents, .. } = &**written;
                 extents.next_hole(offset, self.size, |range| {
                     let there = range.start..range.end.min(*base_size);
                     let found = base.next(there, true, src)?;
@@ -331,14 +361,15 @@ impl File {
     /// Cuts what was written over older chunks; the list of chunks itself is left to be hashed.
     /// Small files are left to be hashed together. Returns the number of bytes hashed.
     pub(super) fn cut(&self, src: &dyn ObjectSource) -> Result<u64, ObjectError> {
-        let Body::Layered { base, base_size, extents, cut } = &self.body else { return Ok(0) };
-        if cut.get().is_some() {
+        let Body::Layered(written) = &self.body else { return Ok(0) };
+        if written.cut.get().is_some() {
             return Ok(0);
         }
-        let old = BaseBytes { base, size: *base_size, src };
+        let (extents, old) = (&written.extents, written.old(src));
         let new = Layered { extents, old: &old, size: self.size };
-        let (made, hashed_bytes) = Cut::of(&old, &new, extents)?;
-        cut.get_or_init(|| made);
+        let made = Cut::of(&old, &new, extents)?;
+        let hashed_bytes = made.fresh_bytes();
+        written.cut.get_or_init(|| made);
         Ok(hashed_bytes)
     }
 
@@ -353,13 +384,13 @@ impl File {
             Body::Stored(base) => base.clone(),
             Body::Small(small) if small.bytes.is_empty() => Base::Empty,
             Body::Small(small) => {
-                let id = *small.id.get().expect("contents are hashed before they are stored");
-                sink.put(ObjectKind::Chunk, id.object(), &small.bytes)?;
-                Base::Chunk(id)
+                let id = small.id.get().expect("contents are hashed before they are stored");
+                sink.put(ObjectKind::Chunk, &id, &small.bytes)?;
+                Base::Chunk(ChunkId::new(id))
             }
-            Body::Layered { base, base_size, extents, cut } => {
-                let cut = cut.get().expect("contents are hashed before they are stored");
-                let old = BaseBytes { base, size: *base_size, src };
+            Body::Layered(written) => {
+                let cut = written.cut.get().expect("contents are hashed before they are stored");
+                let (extents, old) = (&written.extents, written.old(src));
                 cut.store(&Layered { extents, old: &old, size: self.size }, sink)?;
                 cut.base.clone()
             }

@@ -33,6 +33,8 @@ pub struct Inode {
     pub body: Body,
     /// The epoch in which it was last marked dirty, 0 if it never was.
     pub(super) epoch: u64,
+    /// Whether its entry, in the one directory that it is in, tells all of it though it is dirty.
+    pub(super) settled: bool,
 }
 
 /// What depends on the kind of an inode.
@@ -66,7 +68,7 @@ impl Inode {
             EntryBody::Symlink(target) => Body::Symlink(target.into()),
             EntryBody::Special => Body::Special,
         };
-        Ok(Self { ino, meta: entry.meta, ctime, xattrs, names, body, epoch: 0 })
+        Ok(Self { ino, meta: entry.meta, ctime, xattrs, names, body, epoch: 0, settled: false })
     }
 
     /// The size that `stat` tells.

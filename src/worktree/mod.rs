@@ -6,10 +6,12 @@ mod commit;
 mod committed;
 mod diff;
 mod file;
+mod id_cell;
 mod inode;
 mod linked;
 mod links;
 mod rename;
+mod settle;
 mod state;
 mod table;
 #[cfg(test)]
@@ -22,4 +24,5 @@ pub use committed::{CommittedDirectory, CommittedTree};
 pub use diff::{Change, ChangeKind, DiffOptions, diff_entries, diff_roots};
 pub use file::File;
 pub use inode::{Body, Inode, Names, load_xattrs};
+pub use settle::hash_files;
 pub use state::{Found, InoHasher, Worktree, inode_of, lookup_in};

@@ -47,10 +47,24 @@ pub struct Worktree {
 /// What changed since the last commit.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dirty {
-    /// Inodes whose entries do not tell all of them. One may be listed twice, or be gone.
+    /// Inodes whose entries do not tell all of them, but for directories. One may be listed twice,
+    /// or be gone.
     pub(super) inodes: Vec<Ino>,
+    /// Directories of that kind: apart, so that the others, which often come in the order in which
+    /// they were made, are sorted already.
+    pub(super) directories: Vec<Ino>,
+    /// Files that were settled and need no other look than that of whoever stores their contents.
+    pub(super) settled: Vec<Ino>,
+    /// How many of the inodes were settled and are listed there still.
+    pub(super) settled_listed: usize,
     /// Directories and files with several names whose names changed.
     pub(super) moved: Vec<Ino>,
+}
+
+impl Dirty {
+    pub(super) fn is_empty(&self) -> bool {
+        self.inodes.is_empty() && self.directories.is_empty()
+    }
 }
 
 /// A map by inode number.
@@ -100,6 +114,7 @@ impl Worktree {
             names: Names::new(),
             body: Body::Directory(Tree::new()),
             epoch: 0,
+            settled: false,
         };
         Self::with_top(top, Tree::new(), Tree::new(), Ino::ROOT.0 + 1, None)
     }
@@ -157,7 +172,7 @@ impl Worktree {
 
     /// Tells whether anything changed since the last commit or checkpoint.
     pub fn is_dirty(&self) -> bool {
-        !self.dirty.inodes.is_empty()
+        !self.dirty.is_empty()
     }
 
     /// Tells whether an inode of this tree is as its entry tells.

@@ -92,6 +92,7 @@ fn open(args: &MountArgs, store: &Path) -> Result<(Arc<Vfs>, Option<Arc<Repo>>),
     let options =
         RepoOptions { durability, cache_bytes, author: users::author(), ..RepoOptions::default() };
     let repo = Arc::new(Repo::open(store, options)?);
+    repo.start_settling().map_err(|error| CliError::io("starting a thread", error))?;
     Ok((Arc::new(Vfs::live(repo.clone(), owner)), Some(repo)))
 }
 

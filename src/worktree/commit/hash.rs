@@ -9,7 +9,7 @@ use crate::format::root::Root;
 use crate::format::worktree::SideRecord;
 use crate::hash::{hash, hash_batch};
 use crate::model::{
-    ChunkId, Entry, EntryBody, EntryXattrs, ObjectError, ObjectId, ObjectSource, RootId,
+    Entry, EntryBody, EntryXattrs, ObjectError, ObjectId, ObjectSource, RootId,
 };
 use crate::worktree::inode::{Body, Inode};
 use crate::worktree::links;
@@ -25,10 +25,10 @@ impl Snapshot {
     ) -> Result<Committed, ObjectError> {
         let before = hasher.counts;
         let mut counts = CommitCounts::default();
-        let mut xattrs = Xattrs::default();
+        let mut xattrs = OwnXattrs::default();
         let mut directories = Vec::new();
         let mut children = Vec::new();
-        if !self.dirty.inodes.is_empty() {
+        if !self.dirty.is_empty() {
             let plan = Plan::of(&self.tree, &self.dirty);
             hash_contents(&plan.files, hasher, src, &mut counts)?;
             children.extend(plan.edits.iter().map(|edit| edit.inode.ino));
@@ -83,7 +83,7 @@ impl Snapshot {
 }
 
 /// Hashes the contents of files that are not hashed yet; small ones in one batch.
-fn hash_contents(
+pub(in crate::worktree) fn hash_contents(
     files: &[&Arc<Inode>],
     hasher: &mut Hasher,
     src: &dyn ObjectSource,
@@ -105,7 +105,7 @@ fn hash_contents(
     let mut digests = Vec::new();
     hash_batch(&inputs, &mut digests);
     for (content, digest) in small.iter().zip(&digests) {
-        content.set_id(ChunkId::new(ObjectId::from_bytes(*digest)));
+        content.set_id(&ObjectId::from_bytes(*digest));
         counts.content_bytes += content.bytes().len() as u64;
     }
     counts.files += small.len() as u64;
@@ -118,7 +118,7 @@ fn hash_level<'e, 'a>(
     level: &[DirtyDirectory<'_>],
     mut edits: &'e [Edit<'a>],
     done: &mut Vec<HashedDirectory>,
-    xattrs: &mut Xattrs,
+    xattrs: &mut OwnXattrs,
     hasher: &mut Hasher,
     src: &dyn ObjectSource,
 ) -> Result<&'e [Edit<'a>], ObjectError> {
@@ -155,7 +155,7 @@ fn updated(
     directory: &Inode,
     edits: &[Edit<'_>],
     done: &[HashedDirectory],
-    xattrs: &mut Xattrs,
+    xattrs: &mut OwnXattrs,
     values: &mut Vec<u8>,
     src: &dyn ObjectSource,
 ) -> Result<Tree<Directory>, ObjectError> {
@@ -181,10 +181,10 @@ fn updated(
 }
 
 /// Encodes the entry of a hashed inode, and returns what lies beside it.
-fn put_inode(
+pub(in crate::worktree) fn put_inode(
     out: &mut Vec<u8>,
     inode: &Inode,
-    xattrs: &mut Xattrs,
+    xattrs: &mut OwnXattrs,
     src: &dyn ObjectSource,
 ) -> Result<SideRecord, ObjectError> {
     let linked = !inode.is_directory() && inode.names.len() > 1;
@@ -209,11 +209,19 @@ fn put_inode(
 
 /// Extended attributes that need objects of their own.
 #[derive(Default)]
-struct Xattrs {
+pub(in crate::worktree) struct OwnXattrs {
     stored: Vec<(ObjectId, Vec<u8>)>,
 }
 
-impl Xattrs {
+impl OwnXattrs {
+    pub(in crate::worktree) fn is_empty(&self) -> bool {
+        self.stored.is_empty()
+    }
+
+    pub(in crate::worktree) fn clear(&mut self) {
+        self.stored.clear();
+    }
+
     /// Extended attributes as an entry has them.
     fn of(&mut self, inode: &Inode) -> EntryXattrs {
         let (xattrs, own) = inode.entry_xattrs();

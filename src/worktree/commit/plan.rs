@@ -9,7 +9,7 @@ use crate::worktree::state::{Dirty, InoMap, Worktree};
 
 /// What a commit has to do.
 pub(super) struct Plan<'a> {
-    /// Dirty files, each once.
+    /// Dirty files that are not settled, each once.
     pub(super) files: Vec<&'a Arc<Inode>>,
     /// Dirty directories, the deepest first.
     pub(super) directories: Vec<DirtyDirectory<'a>>,
@@ -46,10 +46,7 @@ impl<'a> Plan<'a> {
         let mut edits = Vec::with_capacity(inos.len());
         for ino in inos {
             let Some(inode) = tree.find(ino) else { continue };
-            if inode.is_directory() {
-                if ino == Ino::ROOT || !inode.names.is_empty() {
-                    directories.index(ino);
-                }
+            if inode.settled {
                 continue;
             }
             if inode.file().is_some() && !inode.names.is_empty() {
@@ -58,6 +55,11 @@ impl<'a> Plan<'a> {
             for (parent, name) in &inode.names {
                 let directory = directories.index(*parent);
                 edits.push(Edit::of(directory, name, inode, None));
+            }
+        }
+        for ino in &dirty.directories {
+            if tree.find(*ino).is_some_and(|inode| !inode.names.is_empty()) {
+                directories.index(*ino);
             }
         }
         for child in 0..directories.found.len() {

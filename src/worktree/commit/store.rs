@@ -58,7 +58,7 @@ impl Snapshot {
         sink: &dyn ObjectSink,
     ) -> Result<Vec<StoredFile>, ObjectError> {
         let mut files = Vec::with_capacity(self.dirty.inodes.len());
-        for ino in &self.dirty.inodes {
+        for ino in self.dirty.inodes.iter().chain(&self.dirty.settled) {
             let Some(inode) = self.tree.find(*ino) else { continue };
             let Some(hashed) = inode.file() else { continue };
             if inode.names.is_empty() || hashed.is_stored() {

@@ -31,12 +31,12 @@ impl Fresh {
 }
 
 impl Cut {
-    /// Cuts a file around what changed; also returns how many bytes were hashed.
+    /// Cuts a file around what changed.
     pub(super) fn of<'a>(
         old: &BaseBytes<'a>,
         new: &Layered<'_, BaseBytes<'a>>,
         extents: &Extents,
-    ) -> Result<(Self, u64), ObjectError> {
+    ) -> Result<Self, ObjectError> {
         let (base, fresh) = if new.size == 0 {
             (Base::Empty, Vec::new())
         } else if cuts_never(new.size) {
@@ -47,8 +47,12 @@ impl Cut {
         } else {
             recut_base(old, new, extents)?
         };
-        let hashed_bytes = fresh.iter().map(|chunk| chunk.len as u64).sum();
-        Ok((Self { base, fresh }, hashed_bytes))
+        Ok(Self { base, fresh })
+    }
+
+    /// Bytes of the new chunks, all of which were hashed.
+    pub(super) fn fresh_bytes(&self) -> u64 {
+        self.fresh.iter().map(|chunk| chunk.len as u64).sum()
     }
 
     /// Hands the new chunks of the file that was cut to the sink.

@@ -120,7 +120,9 @@ pub(super) fn assert_consistent(tree: &Worktree, src: &Objects) {
         let clean = tree.is_clean(inode);
         if !clean {
             let mut lists = tree.taken.iter().chain([&tree.dirty]);
-            let listed = lists.any(|dirty| dirty.inodes.contains(&inode.ino));
+            let listed = lists.any(|dirty| {
+                dirty.inodes.contains(&inode.ino) || dirty.directories.contains(&inode.ino)
+            });
             assert!(listed, "the dirty {:?} is not listed", inode.ino);
         } else if !inode.names.is_empty() {
             assert_eq!(inode.dirty_bytes(), 0, "{:?} is clean", inode.ino);

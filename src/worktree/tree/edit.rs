@@ -4,7 +4,7 @@
 use smallvec::SmallVec;
 
 use super::cut::ends_node;
-use super::node::{Body, Lazy, Leaf, Node};
+use super::node::{Body, Lazy, Leaf, Node, Slot};
 use super::rebuild::Change;
 use super::{Tree, TreeKind};
 use crate::base::SmallBytes;
@@ -188,28 +188,26 @@ impl<K: TreeKind> Leaf<K> {
         put_string(&mut self.bytes, value);
         let added = self.bytes.len() - old_len;
         self.bytes[start..].rotate_right(added);
+        self.slots.insert(at, Slot::new(start, value.len(), side));
         // A leaf is smaller than 4 GiB.
-        self.ends.insert(at, start as u32);
-        self.ends[at..].iter_mut().for_each(|end| *end += added as u32);
-        self.sides.insert(at, side);
+        self.slots[at..].iter_mut().for_each(|slot| slot.end += added as u32);
     }
 
     /// Removes the item at this index.
     pub(super) fn remove(&mut self, at: usize) {
-        let (start, end) = (self.start(at), self.ends[at] as usize);
+        let (start, end) = (self.start(at), self.end(at));
         self.bytes.drain(start..end);
-        self.ends.remove(at);
+        self.slots.remove(at);
         let removed = (end - start) as u32;
-        self.ends[at..].iter_mut().for_each(|end| *end -= removed);
-        self.sides.remove(at);
+        self.slots[at..].iter_mut().for_each(|slot| slot.end -= removed);
     }
 
     /// Replaces the value of the item at this index, in place where the length stays.
     fn replace(&mut self, at: usize, key: &[u8], value: &[u8], side: K::Side) {
-        if self.value(at).len() == value.len() {
-            let end = self.ends[at] as usize;
-            self.bytes[end - value.len()..end].copy_from_slice(value);
-            self.sides[at] = side;
+        let range = self.value_range(at);
+        if range.len() == value.len() {
+            self.bytes[range].copy_from_slice(value);
+            self.slots[at].side = side;
         } else {
             self.remove(at);
             self.insert(at, key, value, side);

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::node::{Body, Node};
 use super::{Tree, TreeKind};
-use crate::model::{NodeId, ObjectError, ObjectId, ObjectKind, ObjectSink};
+use crate::model::{ObjectError, ObjectId, ObjectKind, ObjectSink};
 
 /// What hashing did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,13 +42,13 @@ impl Hasher {
     /// Brings the ids of these trees up to date. They are hashed together, so that small nodes
     /// fill the lanes of a batch.
     pub fn hash<K: TreeKind>(&mut self, trees: &[&Tree<K>]) {
-        for nodes in changed(trees, |node: &Node<K>| node.marks.id.get().is_none()) {
+        for nodes in changed(trees, |node: &Node<K>| !node.marks.id.is_known()) {
             let inputs = self.arena.encode_nodes(&nodes);
             crate::hash::hash_batch(&inputs, &mut self.digests);
             self.counts.nodes += inputs.len() as u64;
             self.counts.node_bytes += inputs.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
             for (node, digest) in nodes.iter().zip(&self.digests) {
-                node.marks.id.get_or_init(|| NodeId::new(ObjectId::from_bytes(*digest)));
+                node.marks.id.set(&ObjectId::from_bytes(*digest));
             }
         }
     }
@@ -79,7 +79,7 @@ impl Hasher {
         let nodes: Vec<&Node<K>> = nodes.iter().filter(is_new).copied().collect();
         for (node, bytes) in nodes.iter().zip(self.arena.encode_nodes(&nodes)) {
             let id = node.marks.id.get().expect("nodes are hashed before they are stored");
-            sink.put(ObjectKind::Node, id.object(), bytes)?;
+            sink.put(ObjectKind::Node, &id, bytes)?;
             node.marks.id_stored.store(true, Ordering::Release);
         }
         Ok(())
@@ -98,7 +98,7 @@ impl Hasher {
             self.counts.side_bytes += bytes.len() as u64;
             let id = ObjectId::from_bytes(*digest);
             sink.put(ObjectKind::Side, &id, bytes)?;
-            node.marks.side.get_or_init(|| id);
+            node.marks.side.set(&id);
             node.marks.side_stored.store(true, Ordering::Release);
         }
         Ok(())

@@ -7,6 +7,7 @@
 //! Invariants: a node is never empty, keys rise, a link's key is the last key below it, and if a
 //! node is stored, so is everything below it.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -17,6 +18,7 @@ use crate::format::bytes::Reader;
 use crate::format::node::{self as format, HEADER_BYTES, LeafItem, NodeLink, NodeReader};
 use crate::format::worktree::{open_side, put_side_header};
 use crate::model::{NodeId, ObjectError, ObjectId, ObjectSource};
+use crate::worktree::id_cell::IdCell;
 
 /// A node that may still lie in the store.
 pub(super) struct Lazy<K: TreeKind> {
@@ -94,7 +96,7 @@ impl<K: TreeKind> Lazy<K> {
     pub(super) fn id(&self) -> Option<NodeId> {
         match (&self.stored, self.node.get()) {
             (Some(stored), _) => Some(stored.id),
-            (None, Some(node)) => node.marks.id.get().copied(),
+            (None, Some(node)) => node.marks.id.get().map(NodeId::new),
             (None, None) => None,
         }
     }
@@ -102,7 +104,7 @@ impl<K: TreeKind> Lazy<K> {
     pub(super) fn side_id(&self) -> Option<ObjectId> {
         match (&self.stored, self.node.get()) {
             (Some(stored), _) => stored.side,
-            (None, Some(node)) => node.marks.side.get().copied(),
+            (None, Some(node)) => node.marks.side.get(),
             (None, None) => None,
         }
     }
@@ -125,9 +127,9 @@ impl<K: TreeKind> Clone for Lazy<K> {
 /// What is known of a node that does not change any more.
 #[derive(Default)]
 pub(super) struct Marks {
-    pub(super) id: OnceLock<NodeId>,
+    pub(super) id: IdCell,
     pub(super) id_stored: AtomicBool,
-    pub(super) side: OnceLock<ObjectId>,
+    pub(super) side: IdCell,
     pub(super) side_stored: AtomicBool,
 }
 
@@ -151,8 +153,15 @@ pub(super) enum Body<K: TreeKind> {
 
 pub(super) struct Leaf<K: TreeKind> {
     pub(super) bytes: Vec<u8>,
-    pub(super) ends: Vec<u32>,
-    pub(super) sides: Vec<K::Side>,
+    pub(super) slots: Vec<Slot<K::Side>>,
+}
+
+/// Where an item of a leaf is in its bytes, which are fewer than 4 GiB, and what lies beside it.
+#[derive(Clone)]
+pub(super) struct Slot<S> {
+    pub(super) end: u32,
+    pub(super) value_len: u32,
+    pub(super) side: S,
 }
 
 pub(super) struct Inner<K: TreeKind> {
@@ -178,11 +187,11 @@ impl<K: TreeKind> Clone for Node<K> {
     fn clone(&self) -> Self {
         // A copy is made to be changed, so what is known of the original does not hold for it.
         let body = match &self.body {
-            Body::Leaf(Leaf { bytes, ends, sides }) => {
+            Body::Leaf(Leaf { bytes, slots }) => {
                 // Room for one more item, since a copied leaf is about to be edited.
                 let mut copy = Vec::with_capacity(bytes.len() + 128);
                 copy.extend_from_slice(bytes);
-                Body::Leaf(Leaf { bytes: copy, ends: ends.clone(), sides: sides.clone() })
+                Body::Leaf(Leaf { bytes: copy, slots: slots.clone() })
             }
             Body::Inner(Inner { height, links }) => {
                 Body::Inner(Inner { height: *height, links: links.clone() })
@@ -234,12 +243,10 @@ impl<K: TreeKind> Node<K> {
         let mut sides =
             side_bytes.as_deref().map(|b| open_side(b, height)).transpose().map_err(in_side)?;
         let body = if height == 0 {
-            let mut leaf = Leaf { bytes: bytes.to_vec(), ends: Vec::new(), sides: Vec::new() };
-            while let Some(LeafItem { end, .. }) = reader.next_item().map_err(in_node)? {
-                // A node is smaller than 4 GiB.
-                leaf.ends.push(end as u32);
+            let mut leaf = Leaf { bytes: bytes.to_vec(), slots: Vec::new() };
+            while let Some(LeafItem { value, end, .. }) = reader.next_item().map_err(in_node)? {
                 let side = sides.as_mut().map(|r| K::read_side(r)).transpose().map_err(in_side)?;
-                leaf.sides.push(side.unwrap_or_default());
+                leaf.slots.push(Slot::new(end, value.len(), side.unwrap_or_default()));
             }
             Body::Leaf(leaf)
         } else {
@@ -261,9 +268,9 @@ impl<K: TreeKind> Node<K> {
             sides.finish().map_err(in_side)?;
         }
         let marks = Marks {
-            id: OnceLock::from(*id),
+            id: IdCell::of(id.object()),
             id_stored: AtomicBool::new(true),
-            side: side.map_or_else(OnceLock::new, |side| OnceLock::from(*side)),
+            side: side.map_or_else(IdCell::default, IdCell::of),
             side_stored: AtomicBool::new(side.is_some()),
         };
         Ok(Self { body, marks })
@@ -283,7 +290,7 @@ impl<K: TreeKind> Node<K> {
     pub(super) fn encode_side(&self, out: &mut Vec<u8>) {
         put_side_header(out, self.height());
         match &self.body {
-            Body::Leaf(leaf) => leaf.sides.iter().for_each(|side| K::put_side(side, out)),
+            Body::Leaf(leaf) => leaf.slots.iter().for_each(|slot| K::put_side(&slot.side, out)),
             Body::Inner(inner) => {
                 for link in &inner.links {
                     let side = link.child.side_id().expect("sides are hashed before their parent");
@@ -305,30 +312,39 @@ impl<K: TreeKind> Leaf<K> {
     pub(super) fn empty() -> Self {
         let mut bytes = Vec::with_capacity(512);
         format::put_header(&mut bytes, 0);
-        Self { bytes, ends: Vec::new(), sides: Vec::new() }
+        Self { bytes, slots: Vec::new() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.slots.len()
     }
 
     pub(super) fn start(&self, at: usize) -> usize {
         match at {
             0 => HEADER_BYTES,
-            _ => self.ends[at - 1] as usize,
+            _ => self.end(at - 1),
         }
     }
 
-    fn item(&self, at: usize) -> &[u8] {
-        &self.bytes[self.start(at)..self.ends[at] as usize]
+    pub(super) fn end(&self, at: usize) -> usize {
+        self.slots[at].end as usize
     }
 
     pub(super) fn key(&self, at: usize) -> &[u8] {
-        split_string(self.item(at)).0
+        first_string(&self.bytes[self.start(at)..self.end(at)])
+    }
+
+    pub(super) fn value_range(&self, at: usize) -> Range<usize> {
+        let Slot { end, value_len, .. } = &self.slots[at];
+        (end - value_len) as usize..*end as usize
     }
 
     pub(super) fn value(&self, at: usize) -> &[u8] {
-        split_string(split_string(self.item(at)).1).0
+        &self.bytes[self.value_range(at)]
+    }
+
+    pub(super) fn side(&self, at: usize) -> &K::Side {
+        &self.slots[at].side
     }
 
     /// Where the key is, or where it belongs.
@@ -350,7 +366,7 @@ impl<K: TreeKind> Leaf<K> {
     }
 
     pub(super) fn links(&self) -> u64 {
-        self.sides.iter().map(K::links).sum()
+        self.slots.iter().map(|slot| K::links(&slot.side)).sum()
     }
 
     /// Tells whether the node ends here whatever its last key is.
@@ -359,14 +375,24 @@ impl<K: TreeKind> Leaf<K> {
     }
 }
 
-/// Splits the first string off bytes that were checked when they were loaded or made.
-fn split_string(bytes: &[u8]) -> (&[u8], &[u8]) {
+impl<S> Slot<S> {
+    pub(super) fn new(end: usize, value_len: usize, side: S) -> Self {
+        Self { end: end as u32, value_len: value_len as u32, side }
+    }
+}
+
+/// The first string in bytes that were checked when they were loaded or made.
+fn first_string(bytes: &[u8]) -> &[u8] {
+    // Nearly all keys are short.
+    if bytes[0] < 0x80 {
+        return &bytes[1..1 + usize::from(bytes[0])];
+    }
     let mut len = 0;
     let mut shift = 0;
     for (at, byte) in bytes.iter().enumerate() {
         len |= usize::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
-            return bytes[at + 1..].split_at(len);
+            return &bytes[at + 1..at + 1 + len];
         }
         shift += 7;
     }

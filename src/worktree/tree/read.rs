@@ -144,7 +144,7 @@ impl<K: TreeKind> Tree<K> {
         ) -> Result<(), ObjectError> {
             match &node.body {
                 Body::Leaf(leaf) => {
-                    let linked = |at: &usize| K::links(&leaf.sides[*at]) > 0;
+                    let linked = |at: &usize| K::links(leaf.side(*at)) > 0;
                     (0..leaf.len()).filter(linked).for_each(|at| visit(leaf.item_at(at)));
                 }
                 Body::Inner(inner) => {
@@ -226,6 +226,6 @@ fn scan_node_from<K: TreeKind>(
 
 impl<K: TreeKind> super::node::Leaf<K> {
     fn item_at(&self, at: usize) -> Item<'_, K> {
-        Item { key: self.key(at), value: self.value(at), side: &self.sides[at] }
+        Item { key: self.key(at), value: self.value(at), side: self.side(at) }
     }
 }

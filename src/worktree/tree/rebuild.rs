@@ -243,7 +243,7 @@ impl<K: TreeKind, B: Builder<K>> Cutter<K, B> {
 impl<K: TreeKind> Cutter<K, LeafBuilder<K>> {
     fn push_item(&mut self, from: &Leaf<K>, at: usize) {
         let to = &mut self.builder.leaf;
-        to.insert(to.len(), from.key(at), from.value(at), from.sides[at].clone());
+        to.insert(to.len(), from.key(at), from.value(at), from.side(at).clone());
         self.close_if_ended(from.key(at));
     }
 }

@@ -1,6 +1,8 @@
 //! New values for many keys at once, in one walk.
 
-use super::node::{Body, Leaf, Lazy};
+use std::ops::Range;
+
+use super::node::{Body, Lazy, Leaf};
 use super::{Tree, TreeKind};
 use crate::base::limits::LEAF_BYTES_CLOSE;
 use crate::format::bytes::put_string;
@@ -49,7 +51,7 @@ impl<K: TreeKind> Tree<K> {
             match &mut lazy.side_mut().body {
                 Body::Leaf(leaf) => {
                     if let Ok(at) = leaf.search(key) {
-                        set(&mut leaf.sides[at]);
+                        set(&mut leaf.slots[at].side);
                     }
                     return Ok(());
                 }
@@ -110,87 +112,79 @@ fn update_node<K: TreeKind>(
 impl<K: TreeKind> Leaf<K> {
     fn update(&mut self, updates: &mut [Update<'_, K>]) -> Done {
         let mut done = Done::default();
-        // A value of another length moves what follows: the whole leaf is written anew, from the
-        // first such value on.
+        // A value of another length moves what follows: the leaf is written anew from there on.
         let mut moved: Option<Moved> = None;
         let mut at = 0;
         for Update { key, value, side } in updates {
-            match self.search_from(at, key) {
-                Ok(found) => at = found,
-                Err(_) => {
-                    done.missing += 1;
-                    continue;
+            // Updates of neighbours come one after the other.
+            if at >= self.len() || self.key(at) != *key {
+                match self.search(key) {
+                    Ok(found) => at = found,
+                    Err(_) => {
+                        done.missing += 1;
+                        continue;
+                    }
                 }
             }
-            let old = self.value(at);
-            let same_len = old.len() == value.len();
+            let range = self.value_range(at);
+            let old = &self.bytes[range.clone()];
             done.weight = done.weight.wrapping_add(K::weight(value)).wrapping_sub(K::weight(old));
-            let links = K::links(side).wrapping_sub(K::links(&self.sides[at]));
+            let slot = &mut self.slots[at];
+            let links = K::links(side).wrapping_sub(K::links(&slot.side));
             done.links = done.links.wrapping_add(links);
-            self.sides[at] = std::mem::take(side);
-            if moved.is_none() && same_len {
-                let end = self.ends[at] as usize;
-                self.bytes[end - value.len()..end].copy_from_slice(value);
+            slot.side = std::mem::take(side);
+            if moved.is_none() && range.len() == value.len() {
+                self.bytes[range].copy_from_slice(value);
             } else {
-                let moved = moved.get_or_insert_with(|| Moved::after(&self.bytes, self.start(at)));
-                moved.copy_to(&self.bytes, self.start(at));
+                let moved = moved.get_or_insert_with(|| Moved::new(self.bytes.len()));
+                moved.items.push((at, self.start(at)..range.end));
                 put_string(&mut moved.bytes, key);
                 put_string(&mut moved.bytes, value);
-                moved.copied = self.ends[at] as usize;
-                moved.lens.push((at, moved.bytes.len()));
+                moved.ends.push((moved.bytes.len(), value.len()));
             }
+            at += 1;
         }
-        if let Some(mut moved) = moved {
-            moved.copy_to(&self.bytes, self.bytes.len());
-            self.settle(moved);
+        if let Some(moved) = moved {
+            self.write_anew(&moved);
         }
         done
     }
 
-    fn search_from(&self, from: usize, key: &[u8]) -> Result<usize, usize> {
-        // Updates of neighbours come one after the other.
-        match (from < self.len()).then(|| self.key(from).cmp(key)) {
-            Some(std::cmp::Ordering::Equal) => Ok(from),
-            _ if from + 1 < self.len() && self.key(from + 1) == key => Ok(from + 1),
-            _ => self.search(key),
+    fn write_anew(&mut self, moved: &Moved) {
+        let mut bytes = Vec::with_capacity(self.bytes.len() + moved.bytes.len());
+        let (mut copied, mut made, mut next) = (0, 0, 0);
+        for ((at, old), (end, value_len)) in moved.items.iter().zip(&moved.ends) {
+            self.shift(next..*at, bytes.len().wrapping_sub(copied));
+            bytes.extend_from_slice(&self.bytes[copied..old.start]);
+            bytes.extend_from_slice(&moved.bytes[made..*end]);
+            let slot = &mut self.slots[*at];
+            (slot.end, slot.value_len) = (bytes.len() as u32, *value_len as u32);
+            (copied, made, next) = (old.end, *end, at + 1);
         }
+        self.shift(next..self.len(), bytes.len().wrapping_sub(copied));
+        bytes.extend_from_slice(&self.bytes[copied..]);
+        self.bytes = bytes;
+        debug_assert!(self.bytes.len() < LEAF_BYTES_CLOSE);
     }
 
-    /// Takes the bytes that were written anew, and moves the ends of the items accordingly.
-    fn settle(&mut self, moved: Moved) {
-        let mut added = 0_usize;
-        let mut changes = moved.lens.into_iter().peekable();
-        for at in 0..self.ends.len() {
-            let old_end = self.ends[at] as usize;
-            if let Some((_, end)) = changes.next_if(|(changed, _)| *changed == at) {
-                added = end.wrapping_sub(old_end);
-            }
-            // A leaf is smaller than 4 GiB.
-            self.ends[at] = old_end.wrapping_add(added) as u32;
-        }
-        self.bytes = moved.bytes;
-        debug_assert!(self.bytes.len() < LEAF_BYTES_CLOSE);
+    /// Moves the ends of items by so many bytes; differences wrap around.
+    fn shift(&mut self, items: Range<usize>, by: usize) {
+        // A leaf is smaller than 4 GiB.
+        self.slots[items].iter_mut().for_each(|slot| slot.end = slot.end.wrapping_add(by as u32));
     }
 }
 
-/// The bytes of a leaf whose items change their lengths, as far as they are written.
+/// Items that take the place of old ones but are not as long.
 struct Moved {
+    /// Their indices, and where the old ones are.
+    items: Vec<(usize, Range<usize>)>,
     bytes: Vec<u8>,
-    /// How many of the old bytes were dealt with.
-    copied: usize,
-    /// Items of other lengths, and where they end now.
-    lens: Vec<(usize, usize)>,
+    /// Where each ends in these bytes, and how long its value is.
+    ends: Vec<(usize, usize)>,
 }
 
 impl Moved {
-    fn after(old: &[u8], copied: usize) -> Self {
-        let mut bytes = Vec::with_capacity(old.len() * 2 + 128);
-        bytes.extend_from_slice(&old[..copied]);
-        Self { bytes, copied, lens: Vec::new() }
-    }
-
-    fn copy_to(&mut self, old: &[u8], end: usize) {
-        self.bytes.extend_from_slice(&old[self.copied..end]);
-        self.copied = end;
+    fn new(capacity: usize) -> Self {
+        Self { items: Vec::new(), bytes: Vec::with_capacity(capacity), ends: Vec::new() }
     }
 }
