@@ -263,8 +263,11 @@ impl File {
 
     /// The extents to write to, laid over what there is.
     fn layer(&mut self) -> &mut Extents {
-        let layered = |base, base_size, extents| {
-            Body::Layered { base, base_size, extents, cut: Arc::default() }
+        let layered = |base, base_size, extents| Body::Layered {
+            base,
+            base_size,
+            extents,
+            cut: Arc::default(),
         };
         match &mut self.body {
             Body::Stored(base) => {

@@ -1,6 +1,6 @@
 //! New values for many keys at once, in one walk.
 
-use super::node::{Body, Leaf, Lazy};
+use super::node::{Body, Lazy, Leaf};
 use super::{Tree, TreeKind};
 use crate::base::limits::LEAF_BYTES_CLOSE;
 use crate::format::bytes::put_string;
