@@ -1,0 +1,225 @@
+#!/usr/bin/env bash
+# What a commit costs: in memory, with the store, and through the mount. See --help.
+set -euo pipefail
+
+readonly program=scripts/bench-commit.sh
+readonly RSS_UNPACKED_MB_MAX=500
+readonly RSS_REMOUNTED_MB_MAX=50
+
+usage() {
+    cat <<'USAGE'
+Usage: scripts/bench-commit.sh [--quick] [--no-mount] [--dir DIR] [--json FILE] [--help]
+
+Measures commits and prints one table. In memory and with the store it runs benches/commit; then
+it mounts trees of 1 000 and 100 000 files of 1 KiB, 100 to a directory, and many times rewrites
+some files and commits, through setxattr and by touching .vst/commit: with client and daemon
+where the kernel puts them, and with both on one CPU. Of these the table tells what the client
+sees and what the daemon counts. Last it mounts the larger tree again and tells how much memory
+the daemon takes. Removes all that it made but the JSON.
+
+  --quick      only trees of 1 000 files, and fewer commits
+  --no-mount   leave out what needs /dev/fuse
+  --dir DIR    where to make stores; /var/tmp unless told
+  --json FILE  where to write the figures; target/bench-commit.json unless told
+  --help       print this
+USAGE
+}
+
+on_exit() {
+    local status=$?
+    trap '' INT TERM HUP
+    if [[ -n ${tmp:-} ]]; then
+        [[ -z ${store:-} ]] || end_mounts "$tmp" "$store" || true
+        # What is still mounted must not be deleted through its mount.
+        if [[ -z $(fuse_mounts "$tmp") ]]; then
+            rm -rf --one-file-system -- "$tmp"
+        else
+            printf '%s: left behind: %s\n' "$program" "$tmp" >&2
+        fi
+    fi
+    exit "$status"
+}
+
+say() {
+    printf '%s\n' "$*" >&2
+}
+
+# bench_path NAME: prints the path of a benchmark, after building it.
+bench_path() {
+    local path
+    path=$(cargo bench --locked --quiet --no-run --bench "$1" --message-format=json |
+        sed -n 's/.*"executable":"\([^"]*\/'"$1"'-[^"]*\)".*/\1/p')
+    [[ -x $path ]] || die "cargo does not tell where it put $1"
+    printf '%s\n' "$path"
+}
+
+# memory_mb NAME: prints a figure of the daemon's memory, in MB.
+memory_mb() {
+    awk -v name="$1:" '$1 == name { printf "%.0f\n", $2 * 1024 / 1e6 }' \
+        "/proc/$(daemon_of "$store")/status"
+}
+
+# Prints the time now, in milliseconds.
+now_ms() {
+    printf '%s\n' $((${EPOCHREALTIME/[.,]/} / 1000))
+}
+
+# row CASE VALUE [TARGET]: adds a figure that is no latency.
+row() {
+    printf '{"group":"mount","case":"%s","value":"%s","value_target":"%s"}\n' \
+        "$1" "$2" "${3:-}" >>"$rows"
+}
+
+# verdict VALUE MAX: prints whether the value, in MB, is under the target.
+verdict() {
+    if (($1 < $2)); then
+        printf 'under %s MB: met' "$2"
+    else
+        printf 'under %s MB: MISSED' "$2"
+    fi
+}
+
+# measure PLACE FILES DIRTY SPREAD MEANS COMMAND...: times commits under a command, and adds a
+# row of them.
+measure() {
+    local place=$1 files=$2 dirty=$3 spread=$4 means=$5 commits line
+    shift 5
+    commits=$((commits_max / dirty < commits_min ? commits_min : commits_max / dirty))
+    say "$dirty of $files, $spread, $means, $place: $commits times"
+    line=$("$@" "$client" commits "$mnt" "$files" "$commits" "$dirty" "$spread" "$means")
+    [[ $line == \{*\} ]] || die "the client tells no figures"
+    printf '{"group":"mount","case":"%s of %s %s, %s, %s",%s\n' \
+        "$dirty" "$files" "$spread" "$means" "$place" "${line#\{}" >>"$rows"
+}
+
+# measure_all PLACE FILES COMMAND...: all that is measured of a tree in one placement.
+measure_all() {
+    local place=$1 files=$2 dirty means
+    shift 2
+    for means in setxattr touch; do
+        for dirty in 1 10 100 1000; do
+            measure "$place" "$files" "$dirty" spread "$means" "$@"
+        done
+    done
+    # In the smaller tree a thousand files are all there are.
+    if ((files > 1000)); then
+        for dirty in 100 1000; do
+            measure "$place" "$files" "$dirty" gathered setxattr "$@"
+        done
+    fi
+}
+
+# mount_tree FILES: measures a tree through a mount, which it leaves there.
+mount_tree() {
+    local files=$1 begin cpu
+    store=$tmp/store-$files mnt=$tmp/mnt-$files
+    mkdir -- "$mnt"
+    say "makes $files files"
+    "$vst" mount "$store" "$mnt"
+    begin=$(now_ms)
+    "$client" tree "$mnt" "$files"
+    row "making $files files" "$(($(now_ms) - begin)) ms"
+    begin=$(now_ms)
+    "$vst" -C "$mnt" commit -m "all files" >/dev/null
+    row "the first commit of $files files" "$(($(now_ms) - begin)) ms"
+    rss_unpacked=$(memory_mb VmRSS) rss_peak=$(memory_mb VmHWM)
+    measure_all "placed freely" "$files" env
+    # Any CPU that this shell may use.
+    cpu=$(taskset -pc $$ | sed 's/.*[ ,-]//')
+    taskset -acp "$cpu" "$(daemon_of "$store")" >/dev/null
+    measure_all "on one CPU" "$files" taskset -c "$cpu"
+}
+
+# mount_again FILES: mounts a tree anew and tells of the daemon's memory.
+mount_again() {
+    local files=$1 begin listed rss_remounted
+    say "mounts again"
+    "$vst" umount "$mnt"
+    begin=$(now_ms)
+    "$vst" mount "$store" "$mnt"
+    row "mounting $files files again" "$(($(now_ms) - begin)) ms"
+    # shellcheck disable=SC2012 # The names are known, and it is about ls.
+    listed=$(ls -l -- "$mnt" | tail -n +2 | wc -l)
+    ((listed == files / 100)) || die "after mounting again the root has $listed entries"
+    rss_remounted=$(memory_mb VmRSS)
+    row "resident memory after making $files files" "$rss_unpacked MB" \
+        "$(verdict "$rss_unpacked" "$RSS_UNPACKED_MB_MAX")"
+    row "its peak until then" "$rss_peak MB"
+    row "resident memory after mounting again and ls" "$rss_remounted MB" \
+        "$(verdict "$rss_remounted" "$RSS_REMOUNTED_MB_MAX")"
+}
+
+measure_mounts() {
+    local files
+    for files in "${trees[@]}"; do
+        mount_tree "$files"
+        if ((files == trees[-1])); then
+            mount_again "$files"
+        fi
+        "$vst" umount "$mnt"
+    done
+}
+
+with_mount=1 dir=/var/tmp json=
+trees=(1000 100000) commits_max=2000 commits_min=50 options=()
+while (($# > 0)); do
+    case $1 in
+    --dir | --json)
+        if (($# < 2)); then
+            usage >&2
+            exit 2
+        fi
+        printf -v "${1#--}" %s "$2"
+        shift
+        ;;
+    --quick)
+        trees=(1000) commits_max=100 commits_min=5 options=(--files-max 1000 --rounds 200)
+        ;;
+    --no-mount) with_mount=0 ;;
+    --help | -h)
+        usage
+        exit
+        ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+dir=$(realpath -- "$dir")
+[[ -z $json ]] || json=$(realpath -m -- "$json")
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib.sh
+source scripts/lib.sh
+
+check_cargo
+if ((with_mount)); then
+    install_packages fusermount3:fuse3 taskset:util-linux >&2
+    check_fuse "--no-mount leaves out what needs it"
+else
+    install_packages >&2
+fi
+[[ -n $json ]] || json=$(target_dir)/bench-commit.json
+
+say "builds"
+bench=$(bench_path commit)
+if ((with_mount)); then
+    cargo build --release --locked --quiet
+    client=$(bench_path commit_latency)
+    vst=$(target_dir)/release/vst
+fi
+
+trap on_exit EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+store='' tmp=''
+tmp=$(mktemp -d -- "$dir/vst-bench.XXXXXX")
+rows=$tmp/rows
+: >"$rows"
+
+((!with_mount)) || measure_mounts
+say "measures without a mount"
+TMPDIR=$tmp "$bench" --report "$json" --also "$rows" "${options[@]}"
+say "the figures are in $json"
