@@ -41,7 +41,7 @@ impl MemoryTree {
         let mut live = Worktree::new(0, 0, 0o755, Timestamp::default());
         let mut files = Files::new(shape);
         files.make(|op| Ok(live.apply(op, &objects)?))?;
-        let mut hasher = Hasher::default();
+        let mut hasher = Hasher::new(1);
         let (_, root, counts) = commit(&mut live, &mut hasher, &objects, stores)?;
         if counts.files != u64::from(shape.files()) {
             return Err(format!("the first commit hashed {} files", counts.files).into());

@@ -287,17 +287,9 @@ impl File {
 
     /// The extents to write to, laid over what there is.
     fn layer(&mut self) -> &mut Extents {
-<<<<<<< HEAD
         let layered = |base, base_size, extents| {
             let cut = Arc::default();
             Body::Layered(Box::new(Written { base, base_size, extents, cut, wasted: 0 }))
-=======
-        let layered = |base, base_size, extents| Body::Layered {
-            base,
-            base_size,
-            extents,
-            cut: Arc::default(),
->>>>>>> bench
         };
         match &mut self.body {
             Body::Stored(base) => {

@@ -7,7 +7,7 @@ use super::{CommitCounts, Committed, HashedDirectory, Snapshot};
 use crate::format::entry::put_entry_parts;
 use crate::format::root::Root;
 use crate::format::worktree::SideRecord;
-use crate::hash::{hash, hash_batch};
+use crate::hash::hash;
 use crate::model::{
     Entry, EntryBody, EntryXattrs, ObjectError, ObjectId, ObjectSource, RootId,
 };
@@ -102,9 +102,7 @@ pub(in crate::worktree) fn hash_contents(
         lists.extend(file.chunk_tree());
     }
     let inputs: Vec<&[u8]> = small.iter().map(|content| content.bytes()).collect();
-    let mut digests = Vec::new();
-    hash_batch(&inputs, &mut digests);
-    for (content, digest) in small.iter().zip(&digests) {
+    for (content, digest) in small.iter().zip(hasher.hash_contents(&inputs)) {
         content.set_id(&ObjectId::from_bytes(*digest));
         counts.content_bytes += content.bytes().len() as u64;
     }

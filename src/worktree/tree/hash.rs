@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::node::{Body, Node};
 use super::{Tree, TreeKind};
+use crate::hash::{Digest, hash_batch_on};
 use crate::model::{ObjectError, ObjectId, ObjectKind, ObjectSink};
 
 /// What hashing did.
@@ -23,10 +24,10 @@ pub struct HashCounts {
 
 /// Hashes and stores the changed nodes of trees. It keeps its buffers, so that a commit allocates
 /// little.
-#[derive(Default)]
 pub struct Hasher {
     arena: Arena,
-    digests: Vec<[u8; 32]>,
+    digests: Vec<Digest>,
+    threads_max: usize,
     /// What has been hashed so far.
     pub counts: HashCounts,
 }
@@ -39,12 +40,24 @@ struct Arena {
 }
 
 impl Hasher {
+    /// Makes one that uses so many threads at most, where there is enough to do for several.
+    pub fn new(threads_max: usize) -> Self {
+        let (arena, digests, counts) = Default::default();
+        Self { arena, digests, threads_max, counts }
+    }
+
+    /// Hashes contents that are no nodes.
+    pub(in crate::worktree) fn hash_contents(&mut self, contents: &[&[u8]]) -> &[Digest] {
+        hash_batch_on(self.threads_max, contents, &mut self.digests);
+        &self.digests
+    }
+
     /// Brings the ids of these trees up to date. They are hashed together, so that small nodes
     /// fill the lanes of a batch.
     pub fn hash<K: TreeKind>(&mut self, trees: &[&Tree<K>]) {
         for nodes in changed(trees, |node: &Node<K>| !node.marks.id.is_known()) {
             let inputs = self.arena.encode_nodes(&nodes);
-            crate::hash::hash_batch(&inputs, &mut self.digests);
+            hash_batch_on(self.threads_max, &inputs, &mut self.digests);
             self.counts.nodes += inputs.len() as u64;
             self.counts.node_bytes += inputs.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
             for (node, digest) in nodes.iter().zip(&self.digests) {
@@ -92,7 +105,7 @@ impl Hasher {
     ) -> Result<(), ObjectError> {
         self.arena.encode(nodes, Node::encode_side);
         let inputs: Vec<&[u8]> = self.arena.slices().collect();
-        crate::hash::hash_batch(&inputs, &mut self.digests);
+        hash_batch_on(self.threads_max, &inputs, &mut self.digests);
         for ((node, bytes), digest) in nodes.iter().zip(&inputs).zip(&self.digests) {
             self.counts.sides += 1;
             self.counts.side_bytes += bytes.len() as u64;
@@ -106,7 +119,11 @@ impl Hasher {
 }
 
 impl Arena {
-    fn encode<K: TreeKind>(&mut self, nodes: &[&Node<K>], encode: impl Fn(&Node<K>, &mut Vec<u8>)) {
+    fn encode<K: TreeKind>(
+        &mut self,
+        nodes: &[&Node<K>],
+        encode: impl Fn(&Node<K>, &mut Vec<u8>),
+    ) {
         self.bytes.clear();
         self.ends.clear();
         for node in nodes {
@@ -132,6 +149,13 @@ impl Arena {
     fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
+}
+
+impl Default for Hasher {
+    /// One that may use all processors.
+    fn default() -> Self {
+        Self::new(rayon::current_num_threads())
     }
 }
 
