@@ -173,8 +173,10 @@ impl Worktree {
         entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         // A file with two names here is listed twice.
         entries.dedup_by(|a, b| a.0 == b.0);
-        let updates = entries.iter_mut().map(|(name, value, side)| {
-            Update { key: name.as_bytes(), value, side: std::mem::take(side) }
+        let updates = entries.iter_mut().map(|(name, value, side)| Update {
+            key: name.as_bytes(),
+            value,
+            side: std::mem::take(side),
         });
         let mut updates: Vec<Update<'_, Directory>> = updates.collect();
         let Some(live) = self.inodes.get_mut(directory) else { return true };

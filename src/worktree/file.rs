@@ -17,10 +17,8 @@ use self::cut::Cut;
 use super::id_cell::IdCell;
 use super::tree::{Chunks, Tree};
 use crate::base::limits::CHUNK_BYTES_MIN;
-use crate::content::{Bytes, Extents, Layered};
-use crate::model::{
-    ChunkId, Content, ObjectError, ObjectId, ObjectKind, ObjectSink, ObjectSource,
-};
+use crate::content::{Bytes, Extents, Layered, cuts_never};
+use crate::model::{ChunkId, Content, ObjectError, ObjectId, ObjectKind, ObjectSink, ObjectSource};
 
 /// The content of a regular file. A clone is a few pointers.
 #[derive(Clone, Debug)]
@@ -132,17 +130,17 @@ impl File {
     /// changed again and again would be hashed as often: it must have doubled since.
     pub(super) fn is_worth_settling(&self) -> bool {
         match &self.body {
-            Body::Layered(written) => written.extents.dirty_bytes() >= 2 * written.wasted,
-            Body::Stored(_) | Body::Small(_) => true,
+            Body::Layered(written) if !cuts_never(self.size) => {
+                written.extents.dirty_bytes() >= 2 * written.wasted
+            }
+            _ => true,
         }
     }
 
     /// The bytes of a small file whose id is not known yet.
     pub(super) fn unhashed_small(&self) -> Option<&Arc<Small>> {
         match &self.body {
-            Body::Small(small) if !small.id.is_known() && !small.bytes.is_empty() => {
-                Some(small)
-            }
+            Body::Small(small) if !small.id.is_known() && !small.bytes.is_empty() => Some(small),
             _ => None,
         }
     }

@@ -8,9 +8,7 @@ use crate::format::entry::put_entry_parts;
 use crate::format::root::Root;
 use crate::format::worktree::SideRecord;
 use crate::hash::hash;
-use crate::model::{
-    Entry, EntryBody, EntryXattrs, ObjectError, ObjectId, ObjectSource, RootId,
-};
+use crate::model::{Entry, EntryBody, EntryXattrs, ObjectError, ObjectId, ObjectSource, RootId};
 use crate::worktree::inode::{Body, Inode};
 use crate::worktree::links;
 use crate::worktree::state::{InoMap, Worktree};

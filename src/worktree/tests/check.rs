@@ -121,7 +121,9 @@ pub(super) fn assert_consistent(tree: &Worktree, src: &Objects) {
         if !clean {
             let mut lists = tree.taken.iter().chain([&tree.dirty]);
             let listed = lists.any(|dirty| {
-                dirty.inodes.contains(&inode.ino) || dirty.directories.contains(&inode.ino)
+                [&dirty.inodes, &dirty.directories, &dirty.settled]
+                    .iter()
+                    .any(|list| list.contains(&inode.ino))
             });
             assert!(listed, "the dirty {:?} is not listed", inode.ino);
         } else if !inode.names.is_empty() {
@@ -131,9 +133,10 @@ pub(super) fn assert_consistent(tree: &Worktree, src: &Objects) {
             let directory = tree.find(*parent).expect("the parent is in the table");
             let found = tree.lookup(*parent, name, src).unwrap().expect("its directory has it");
             assert_eq!(found.ino, inode.ino);
-            if clean {
+            if clean || inode.settled {
                 assert_entry(inode, &found, src);
-            } else {
+            }
+            if !clean {
                 assert!(!tree.is_clean(directory), "{parent:?} has the dirty {:?}", inode.ino);
             }
         }

@@ -6,7 +6,8 @@ use super::fs::Fs;
 use super::{Objects, at, name};
 use crate::format::worktree::WorktreeState;
 use crate::model::{FileKind, Ino, NewNode, Op};
-use crate::worktree::Worktree;
+use crate::worktree::tree::Hasher;
+use crate::worktree::{Worktree, hash_files};
 
 /// A committed tree of 1000 directories with 100 files each. A clone costs nothing, so that all
 /// tests share it.
@@ -53,6 +54,65 @@ fn one_changed_file_hashes_the_nodes_on_its_path() {
         // The nodes and sides, the chunk, the root.
         assert!(fs.objects.puts() <= 16, "{}", fs.objects.puts());
     }
+}
+
+#[test]
+fn settled_files_leave_a_commit_only_directories() {
+    let mut fs = large();
+    let inos: Vec<Ino> = (0..100).map(|file| fs.ino(&format!("d7/f{file}"))).collect();
+    for ino in &inos {
+        fs.write_ino(*ino, 0, b"settled");
+    }
+    let mut hasher = Hasher::default();
+    let files = fs.tree.to_settle(&inos);
+    let counts = hash_files(&files, &mut hasher, &fs.objects).unwrap();
+    assert_eq!((counts.files, counts.content_bytes), (100, 800));
+    // One changes meanwhile, and is left to the commit.
+    fs.write_ino(inos[50], 0, b"changed");
+    assert_eq!(fs.tree.settle(files, &fs.objects), 99);
+    assert_eq!(fs.tree.to_settle(&inos).len(), 1);
+    let mut expected = large();
+    for (at, ino) in inos.iter().enumerate() {
+        let bytes: &[u8] = if at == 50 { b"changed" } else { b"settled" };
+        expected.write_ino(*ino, 0, bytes);
+    }
+    expected.set_times();
+    fs.set_times();
+    let root = expected.root();
+    let done = fs.commit();
+    assert_eq!(done.root, root);
+    assert_eq!(done.files, 1, "the others were hashed");
+    fs.reopen();
+    assert_eq!(fs.read("d7/f9"), b"settled\0");
+}
+
+#[test]
+fn a_commit_of_settled_files_encodes_no_entry_of_theirs() {
+    let mut fs = large();
+    let inos: Vec<Ino> = (0..100).map(|file| fs.ino(&format!("d7/f{file}"))).collect();
+    inos.iter().for_each(|ino| fs.write_ino(*ino, 0, b"settled"));
+    let files = fs.tree.to_settle(&inos);
+    hash_files(&files, &mut Hasher::default(), &fs.objects).unwrap();
+    assert_eq!(fs.tree.settle(files, &fs.objects), 100);
+    assert_eq!((fs.tree.dirty.inodes.len(), fs.tree.dirty.settled.len()), (0, 100));
+    let done = fs.commit();
+    assert_eq!((done.files, done.directories), (0, 2));
+    assert!(fs.objects.puts() > 100, "their contents go to the store all the same");
+    assert_eq!(fs.tree.dirty_bytes(), 0);
+}
+
+#[test]
+fn a_directory_that_is_always_busy_hashes_what_changed() {
+    let mut fs = large();
+    let inos: Vec<Ino> = (0..100).map(|file| fs.ino(&format!("d7/f{file}"))).collect();
+    inos.iter().for_each(|ino| fs.write_ino(*ino, 0, b"before"));
+    let snapshot = fs.tree.begin_commit();
+    fs.write("d7/f9", 0, b"meanwhile");
+    let hashed = fs.hash(&snapshot);
+    drop(snapshot);
+    assert_eq!(fs.publish(hashed).files, 100);
+    assert_eq!(fs.tree.dirty.inodes, [inos[9]], "the others got the entries of the commit");
+    assert_eq!(fs.commit().files, 1);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{Cached, FullAfter, Objects, at, noise};
 use crate::format::worktree::WorktreeState;
 use crate::model::{FileKind, Ino, Name, ObjectError, ObjectSource, Op, RenameMode, Timestamp};
 use crate::worktree::tree::Hasher;
-use crate::worktree::{OpError, Snapshot, Worktree};
+use crate::worktree::{Inode, OpError, Snapshot, Worktree, hash_files};
 
 struct Runner {
     tree: Worktree,
@@ -22,6 +22,8 @@ struct Runner {
     /// The commit in flight, with the model as it was.
     flight: Option<(Snapshot, Model)>,
     hasher: Hasher,
+    /// Files that were hashed ahead of a commit and are yet to be settled.
+    ahead: Vec<Arc<Inode>>,
     now: i64,
     /// What was done, for who reads a failure.
     log: Vec<String>,
@@ -41,6 +43,7 @@ impl Runner {
             cache: None,
             flight: None,
             hasher: Hasher::default(),
+            ahead: Vec::new(),
             now: 0,
             log: Vec::new(),
         };
@@ -97,6 +100,11 @@ impl Runner {
                 let evicted = self.tree.evict(ino);
                 self.log.push(format!("evict {ino:?}: {evicted}"));
             }
+            What::Hash => self.hash_ahead(),
+            What::Settle => {
+                let settled = self.tree.settle(std::mem::take(&mut self.ahead), &*self.objects);
+                self.log.push(format!("settle: {settled}"));
+            }
             What::Reopen => self.reopen(),
             _ => {
                 let (ino, time) = (self.tree.allocate_ino(), self.tick());
@@ -139,6 +147,14 @@ impl Runner {
             }
             cache.fetch(id);
         }
+    }
+
+    /// Hashes all dirty files, to be settled when other things may have happened.
+    fn hash_ahead(&mut self) {
+        let inos: Vec<Ino> = self.model.nodes.keys().copied().collect();
+        self.ahead = self.tree.to_settle(&inos);
+        hash_files(&self.ahead, &mut self.hasher, &*self.objects).unwrap();
+        self.log.push(format!("hash ahead: {}", self.ahead.len()));
     }
 
     fn begin(&mut self) {

@@ -42,6 +42,8 @@ pub(super) enum What {
     Finish,
     Fail,
     Evict,
+    Hash,
+    Settle,
     Reopen,
 }
 
@@ -67,6 +69,8 @@ pub(super) fn any_steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         3 => Just(What::Finish),
         2 => Just(What::Fail),
         3 => Just(What::Evict),
+        4 => Just(What::Hash),
+        4 => Just(What::Settle),
         1 => Just(What::Reopen),
     ];
     steps(what, most)
@@ -85,6 +89,8 @@ pub(super) fn linking_steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         1 => Just(What::Begin),
         1 => Just(What::Finish),
         1 => Just(What::Evict),
+        1 => Just(What::Hash),
+        1 => Just(What::Settle),
         1 => Just(What::Reopen),
     ];
     steps(what, most)

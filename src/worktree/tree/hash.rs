@@ -119,11 +119,7 @@ impl Hasher {
 }
 
 impl Arena {
-    fn encode<K: TreeKind>(
-        &mut self,
-        nodes: &[&Node<K>],
-        encode: impl Fn(&Node<K>, &mut Vec<u8>),
-    ) {
+    fn encode<K: TreeKind>(&mut self, nodes: &[&Node<K>], encode: impl Fn(&Node<K>, &mut Vec<u8>)) {
         self.bytes.clear();
         self.ends.clear();
         for node in nodes {
