@@ -17,7 +17,7 @@ use crate::format::commit_log::CommitRecord;
 use crate::hash::hash;
 use crate::model::{Commit, CommitId, ObjectId, ObjectKind, ObjectSink, RootId, Timestamp};
 use crate::store::Durability;
-use crate::worktree::{CommitCounts, Committed};
+use crate::worktree::{CommitCounts, Committed, Worktree};
 
 /// What a commit is asked for with.
 #[derive(Clone, Debug, Default)]
@@ -170,6 +170,8 @@ impl Repo {
         describe: impl FnOnce(RootId, Option<CommitId>, Option<RootId>) -> Option<Commit>,
     ) -> Result<(Option<CommitId>, Option<CommitId>), RepoError> {
         let packs = self.store().packs().clone();
+        let files = self.look(Worktree::all_to_settle);
+        self.settle(files, &mut committing.hasher);
         let (snapshot, head, changes) = {
             let mut live = self.live.write();
             let changes = self.changes.fetch_add(1, Ordering::AcqRel) + 1;
@@ -229,17 +231,15 @@ impl Repo {
         }
     }
 
-    pub(super) fn count_settled(&self, files: usize, counts: &CommitCounts) {
+    pub(super) fn count_contents(&self, counts: &CommitCounts) {
         let stats = self.stats();
-        stats.files_settled.fetch_add(files as u64, Ordering::Relaxed);
         stats.files_hashed.fetch_add(counts.files, Ordering::Relaxed);
         stats.content_bytes_hashed.fetch_add(counts.content_bytes, Ordering::Relaxed);
     }
 
     fn count(&self, committed: &Committed) {
         let (stats, counts) = (self.stats(), &committed.counts);
-        stats.files_hashed.fetch_add(counts.files, Ordering::Relaxed);
-        stats.content_bytes_hashed.fetch_add(counts.content_bytes, Ordering::Relaxed);
+        self.count_contents(counts);
         let nodes = counts.hashed.nodes + counts.hashed.sides;
         stats.nodes_hashed.fetch_add(nodes, Ordering::Relaxed);
     }

@@ -15,8 +15,8 @@ use super::{CachedOnly, Repo};
 use crate::base::limits::{SETTLE_BACKLOG_MAX, SETTLE_DELAY, SETTLE_FILES_LOCKED_MAX};
 use crate::model::Ino;
 use crate::store::Durability;
-use crate::worktree::hash_files;
 use crate::worktree::tree::Hasher;
+use crate::worktree::{Inode, hash_files};
 
 /// The backlog of the thread that works ahead.
 pub(super) struct Settler {
@@ -71,13 +71,13 @@ impl Repo {
         }
     }
 
-    /// Hashes these files, if they are dirty, and writes their entries into their directories.
-    fn settle(&self, inos: &[Ino], hasher: &mut Hasher) {
-        let files = self.look(|tree| tree.to_settle(inos));
+    /// Hashes dirty files and writes their entries into their directories. A few at a time: others
+    /// can look at the tree in between. What fails is left to the commit, which meets it too and
+    /// has somebody to tell.
+    pub(super) fn settle(&self, files: Vec<Arc<Inode>>, hasher: &mut Hasher) {
         match hash_files(&files, hasher, self.source()) {
-            Ok(counts) => self.count_settled(files.len(), &counts),
-            // The commit meets it too, and has somebody to tell.
-            Err(error) => return log::debug!("not hashed ahead of the commit: {error}"),
+            Ok(counts) => self.count_contents(&counts),
+            Err(error) => return log::debug!("not hashed before the commit: {error}"),
         }
         let mut files = files.into_iter();
         loop {
@@ -112,6 +112,8 @@ fn work(repo: &Weak<Repo>, backlog: &Receiver<Task>) {
                 log::debug!("not stored ahead of the commit: {error}");
             }
         }
-        repo.settle(&inos, &mut hasher);
+        let files = repo.look(|tree| tree.to_settle(&inos));
+        repo.stats().files_settled.fetch_add(files.len() as u64, Ordering::Relaxed);
+        repo.settle(files, &mut hasher);
     }
 }

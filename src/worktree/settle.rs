@@ -1,6 +1,7 @@
-//! Settling: bringing files up to date ahead of a commit, so that it finds little to do.
+//! Settling: bringing files up to date before a snapshot is taken, so that it has little to do.
 //!
-//! A settled file is hashed, and its directory has the entry that a commit would write. It takes
+//! A settled file is hashed, and its directory has the entry that a commit would write. Before the
+//! snapshot nobody shares the directory's nodes, so that this is done in place. It takes
 //! three steps, so that nothing is hashed under a lock: [`Worktree::to_settle`] gives the
 //! versions of files that are worth it, [`hash_files`] hashes their contents, and
 //! [`Worktree::settle`] writes the entries of those that have not changed meanwhile.
@@ -33,7 +34,15 @@ impl Worktree {
     /// Of these inodes, the dirty files that can be settled: those with one name.
     pub fn to_settle(&self, inos: &[Ino]) -> Vec<Arc<Inode>> {
         let files = inos.iter().filter_map(|ino| self.find(*ino));
-        files.filter(|inode| self.can_settle(inode)).cloned().collect()
+        // More than can be, most often, and never many more.
+        let mut found = Vec::with_capacity(inos.len());
+        found.extend(files.filter(|inode| self.can_settle(inode)).cloned());
+        found
+    }
+
+    /// All dirty files that can be settled.
+    pub fn all_to_settle(&self) -> Vec<Arc<Inode>> {
+        self.to_settle(&self.dirty.inodes)
     }
 
     /// Tells whether this is a dirty file that can be settled.

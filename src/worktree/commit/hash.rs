@@ -139,7 +139,11 @@ fn hash_level<'e, 'a>(
     hasher.hash(&trees.iter().collect::<Vec<_>>());
     for ((directory, tree), children_end) in level.iter().zip(trees).zip(ends) {
         let before = directory.inode.clone();
-        let after = Arc::new(Inode { body: Body::Directory(tree), ..(*before).clone() });
+        let after = match before.directory() {
+            // Only what lies below it changed before the snapshot, in place.
+            Some(same) if same.is_same_by_pointer(&tree) => before.clone(),
+            _ => Arc::new(Inode { body: Body::Directory(tree), ..(*before).clone() }),
+        };
         let (parent, depth) = (None, directory.depth);
         done.push(HashedDirectory { before, after, parent, depth, children_end });
     }

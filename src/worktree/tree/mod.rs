@@ -155,6 +155,15 @@ impl<K: TreeKind> Tree<K> {
         self.root.as_ref()?.side_id()
     }
 
+    /// Tells whether the two are the same tree by pointer.
+    pub fn is_same_by_pointer(&self, other: &Self) -> bool {
+        match (&self.root, &other.root) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.is_same_by_pointer(b),
+            _ => false,
+        }
+    }
+
     /// Tells whether the two are the same tree by pointer, or have the same known id.
     pub fn is_same(&self, other: &Self) -> bool {
         match (&self.root, &other.root) {

@@ -109,12 +109,15 @@ impl<K: TreeKind> Lazy<K> {
         }
     }
 
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        let by_pointer = match (self.node.get(), other.node.get()) {
+    pub(super) fn is_same_by_pointer(&self, other: &Self) -> bool {
+        match (self.node.get(), other.node.get()) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             _ => false,
-        };
-        by_pointer || self.id().is_some_and(|id| Some(id) == other.id())
+        }
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.is_same_by_pointer(other) || self.id().is_some_and(|id| Some(id) == other.id())
     }
 }
 

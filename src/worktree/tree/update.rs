@@ -32,6 +32,7 @@ impl<K: TreeKind> Tree<K> {
     ) -> Result<usize, ObjectError> {
         debug_assert!(updates.is_sorted_by(|a, b| a.key < b.key));
         match &mut self.root {
+            _ if updates.is_empty() => Ok(0),
             Some(root) => Ok(update_node(root, updates, src)?.missing),
             None => Ok(updates.len()),
         }
