@@ -5,8 +5,8 @@ use crate::base::limits::NODE_FANOUT_LOG2;
 /// Tells whether an item with this key ends a node of this height, by its key alone.
 ///
 /// The key is hashed with 64-bit FNV-1a, whose bits are then mixed by the finalizer of
-/// MurmurHash3 since FNV leaves the low ones weak in short keys. A run of `4 * (height + 1)` low
-/// zero bits ends the node, so that one item in 16 ends a leaf and one leaf in 16 the node above.
+/// MurmurHash3 since FNV leaves the low ones weak in short keys. A run of `3 * (height + 1)` low
+/// zero bits ends the node, so that one item in 8 ends a leaf and one leaf in 8 the node above.
 pub(super) fn ends_node(key: &[u8], height: u8) -> bool {
     level(key) > u32::from(height)
 }
@@ -29,11 +29,11 @@ mod tests {
     use super::ends_node;
 
     #[test]
-    fn one_key_in_sixteen_ends_a_node_of_each_height() {
+    fn one_key_in_eight_ends_a_node_of_each_height() {
         let ends = |height| {
             (0..65_536u32).filter(|i| ends_node(format!("f{i}").as_bytes(), height)).count()
         };
-        assert!((3700..4500).contains(&ends(0)), "{}", ends(0));
-        assert!((200..320).contains(&ends(1)), "{}", ends(1));
+        assert!((7800..8600).contains(&ends(0)), "{}", ends(0));
+        assert!((900..1150).contains(&ends(1)), "{}", ends(1));
     }
 }

@@ -1,10 +1,9 @@
 //! Hashing and storing: what changed is hashed lowest nodes first, many at a time; what the store
 //! does not have is handed to a sink in the same order.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::node::{Body, Node};
+use super::node::{Body, Lazy, Node};
 use super::{Tree, TreeKind};
 use crate::hash::{Digest, hash_batch_on};
 use crate::model::{ObjectError, ObjectId, ObjectKind, ObjectSink};
@@ -55,7 +54,8 @@ impl Hasher {
     /// Brings the ids of these trees up to date. They are hashed together, so that small nodes
     /// fill the lanes of a batch.
     pub fn hash<K: TreeKind>(&mut self, trees: &[&Tree<K>]) {
-        for nodes in changed(trees, |node: &Node<K>| !node.marks.id.is_known()) {
+        let is_hashed = |lazy: &Lazy<K>| lazy.has_id();
+        for nodes in changed(trees, is_hashed, |node| !node.marks.id.is_known()) {
             let inputs = self.arena.encode_nodes(&nodes);
             hash_batch_on(self.threads_max, &inputs, &mut self.digests);
             self.counts.nodes += inputs.len() as u64;
@@ -74,7 +74,7 @@ impl Hasher {
         trees: &[&Tree<K>],
         sink: &dyn ObjectSink,
     ) -> Result<(), ObjectError> {
-        for nodes in changed(trees, |node: &Node<K>| !node.marks.is_stored::<K>()) {
+        for nodes in changed(trees, |_| false, |node| !node.marks.is_stored::<K>()) {
             self.store_nodes(&nodes, sink)?;
             if K::STORES_SIDES {
                 self.store_sides(&nodes, sink)?;
@@ -155,22 +155,26 @@ impl Default for Hasher {
     }
 }
 
-/// The changed nodes of trees, by height. Below a node that did not change nothing did.
+/// The changed nodes of trees, by height. Below a node that did not change nothing did;
+/// `is_unchanged` may tell so without a look at the node.
 fn changed<'a, K: TreeKind>(
     trees: &[&'a Tree<K>],
+    is_unchanged: impl Fn(&Lazy<K>) -> bool,
     is_changed: impl Fn(&Node<K>) -> bool,
 ) -> Vec<Vec<&'a Node<K>>> {
     fn collect<'a, K: TreeKind>(
-        node: &'a Arc<Node<K>>,
+        lazy: &'a Lazy<K>,
+        is_unchanged: &impl Fn(&Lazy<K>) -> bool,
         is_changed: &impl Fn(&Node<K>) -> bool,
         heights: &mut Vec<Vec<&'a Node<K>>>,
     ) {
-        if !is_changed(node) {
+        if is_unchanged(lazy) {
             return;
         }
+        let Some(node) = lazy.peek().filter(|node| is_changed(node)) else { return };
         if let Body::Inner(inner) = &node.body {
-            for child in inner.links.iter().filter_map(|link| link.child.peek()) {
-                collect(child, is_changed, heights);
+            for link in &inner.links {
+                collect(&link.child, is_unchanged, is_changed, heights);
             }
         }
         let height = usize::from(node.height());
@@ -180,8 +184,8 @@ fn changed<'a, K: TreeKind>(
         heights[height].push(node);
     }
     let mut heights = Vec::new();
-    for node in trees.iter().filter_map(|tree| tree.root.as_ref()?.peek()) {
-        collect(node, &is_changed, &mut heights);
+    for root in trees.iter().filter_map(|tree| tree.root.as_ref()) {
+        collect(root, &is_unchanged, &is_changed, &mut heights);
     }
     heights
 }

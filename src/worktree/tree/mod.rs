@@ -1,7 +1,7 @@
 //! A persistent, history-independent, ordered map from byte keys to byte values: the one
 //! structure that directories, chunk lists and tables are made of.
 //!
-//! It is a prolly tree: an item ends a node when a hash of its KEY says so, one in sixteen on
+//! It is a prolly tree: an item ends a node when a hash of its KEY says so, one in eight on
 //! average, and a node's last key ends the node above when the same hash says so more strongly.
 //! So the shape is a pure function of the keys, whatever the order of the edits that led to
 //! them, and a change of a value moves no boundary. A cap on the number of items, counted from

@@ -25,6 +25,9 @@ pub(super) struct Lazy<K: TreeKind> {
     /// Shared, since nodes of many links are copied all the time.
     stored: Option<Arc<Stored>>,
     node: OnceLock<Arc<Node<K>>>,
+    /// What the node remembers too: hashing the node above needs the ids of all children, and
+    /// would wait for the memory of each.
+    id: IdCell,
 }
 
 /// Where a node lies in the store.
@@ -38,17 +41,20 @@ struct Stored {
 
 impl<K: TreeKind> Lazy<K> {
     pub(super) fn stored(id: NodeId, side: Option<ObjectId>) -> Self {
-        let stored = Stored { id, side, height: None };
-        Self { stored: Some(Arc::new(stored)), node: OnceLock::new() }
+        Self::lying_at(Stored { id, side, height: None })
     }
 
     fn stored_child(id: NodeId, side: Option<ObjectId>, height: u8) -> Self {
-        let stored = Stored { id, side, height: Some(height) };
-        Self { stored: Some(Arc::new(stored)), node: OnceLock::new() }
+        Self::lying_at(Stored { id, side, height: Some(height) })
+    }
+
+    fn lying_at(stored: Stored) -> Self {
+        let id = IdCell::of(stored.id.object());
+        Self { stored: Some(Arc::new(stored)), node: OnceLock::new(), id }
     }
 
     pub(super) fn loaded(node: Arc<Node<K>>) -> Self {
-        Self { stored: None, node: OnceLock::from(node) }
+        Self { stored: None, node: OnceLock::from(node), id: IdCell::default() }
     }
 
     /// The node, read from the store on the first call.
@@ -76,6 +82,7 @@ impl<K: TreeKind> Lazy<K> {
     /// The node for a change, copied if it is shared. It must have been loaded.
     pub(super) fn node_mut(&mut self) -> &mut Node<K> {
         self.stored = None;
+        self.id = IdCell::default();
         let node = self.node.get_mut().expect("a node is loaded before it is changed");
         let node = Arc::make_mut(node);
         node.marks = Marks::default();
@@ -94,11 +101,17 @@ impl<K: TreeKind> Lazy<K> {
     }
 
     pub(super) fn id(&self) -> Option<NodeId> {
-        match (&self.stored, self.node.get()) {
-            (Some(stored), _) => Some(stored.id),
-            (None, Some(node)) => node.marks.id.get().map(NodeId::new),
-            (None, None) => None,
-        }
+        let id = self.id.get().or_else(|| {
+            let id = self.node.get()?.marks.id.get()?;
+            self.id.set(&id);
+            Some(id)
+        });
+        id.map(NodeId::new)
+    }
+
+    /// Tells whether the id is known here already, without a look at the node.
+    pub(super) fn has_id(&self) -> bool {
+        self.id.is_known()
     }
 
     pub(super) fn side_id(&self) -> Option<ObjectId> {
@@ -123,7 +136,7 @@ impl<K: TreeKind> Lazy<K> {
 
 impl<K: TreeKind> Clone for Lazy<K> {
     fn clone(&self) -> Self {
-        Self { stored: self.stored.clone(), node: self.node.clone() }
+        Self { stored: self.stored.clone(), node: self.node.clone(), id: self.id.clone() }
     }
 }
 

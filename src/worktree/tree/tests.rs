@@ -10,6 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
 
 use super::{Hasher, Table, Tree, Update};
+use crate::base::limits::TREE_HEIGHT_MAX;
 use crate::model::{NodeId, ObjectError, ObjectId, ObjectKind, ObjectSink, ObjectSource};
 
 /// Objects in memory, with a count of reads.
@@ -195,6 +196,21 @@ fn a_lookup_in_a_stored_tree_reads_a_path() {
     assert!((3..=7).contains(&reads), "{reads}");
     assert!(tree.find(b"f77777", &objects).unwrap().is_some());
     assert_eq!(objects.reads.load(Ordering::Relaxed), reads, "nodes are read once");
+}
+
+#[test]
+fn a_name_whose_hash_is_zero_makes_the_highest_tree() {
+    let objects = Objects::default();
+    // The shortest input that FNV-1a hashes to zero, which ends a node of every height.
+    let evil = b"\xd5\x6b\xb9\x53\x42\x87\x08\x36".to_vec();
+    assert!(super::cut::ends_node(&evil, TREE_HEIGHT_MAX as u8 - 1));
+    let keys = [b"a".to_vec(), evil, b"\xff".to_vec()];
+    let mut tree = build(keys.clone().map(|key| (key, vec![1])), &objects);
+    for _ in 0..2 {
+        tree = Tree::stored(store(&tree, &objects), None);
+        assert_eq!(items(&tree, &objects), keys.clone().map(|key| (key, vec![1])));
+        tree.insert(&keys[2], &[1], (), &objects).unwrap();
+    }
 }
 
 #[test]
