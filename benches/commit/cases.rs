@@ -10,11 +10,27 @@ use super::tree::{MemoryTree, Variant};
 /// The sizes of the reference table.
 const REFERENCE: [u32; 4] = [1, 10, 100, 1000];
 /// As a commit is made with nothing done beforehand.
-const AT_COMMIT: Variant =
-    Variant { name: "hashed at commit", prepare: |_| Ok(()), hashes_contents: true };
+const AT_COMMIT: Variant = Variant {
+    name: "hashed at commit",
+    prepare: |_| Ok(()),
+    hashes_contents: true,
+    all_cores: false,
+};
+/// As it finds files that were closed a moment ago.
+const SINCE_CLOSE: Variant = Variant {
+    name: "hashed since close",
+    prepare: MemoryTree::settle,
+    hashes_contents: false,
+    all_cores: false,
+};
+/// As it is made when all processors may help.
+const ALL_CORES: Variant = Variant { name: "on all cores", all_cores: true, ..AT_COMMIT };
 /// What may be done with all files of the reference table dirty, each with its targets.
-const ALL_DIRTY: [(Variant, [Option<u32>; 4]); 1] =
-    [(AT_COMMIT, [Some(5), Some(10), Some(30), Some(170)])];
+const ALL_DIRTY: [(Variant, [Option<u32>; 4]); 3] = [
+    (AT_COMMIT, [Some(5), Some(10), Some(30), Some(170)]),
+    (SINCE_CLOSE, [None, None, None, Some(40)]),
+    (ALL_CORES, [None, None, None, Some(100)]),
+];
 
 /// Something to measure.
 pub(crate) struct Case {

@@ -33,6 +33,10 @@ use cases::{Case, World};
 use files::Result;
 use report::Request;
 
+/// As the program allocates.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 usage: commit --report FILE [--filter TEXT] [--rounds N] [--files-max N] [--also ROWS]
   --report FILE   where the JSON goes

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use vst::model::{Ino, Name, ObjectSource, Op, RootId, Timestamp};
 use vst::store::MemoryStore;
 use vst::worktree::tree::Hasher;
-use vst::worktree::{CommitCounts, DiffOptions, Worktree, diff_roots};
+use vst::worktree::{CommitCounts, DiffOptions, Worktree, diff_roots, hash_files};
 
 use super::files::{FILE_BYTES, Files, Result, Shape};
 use super::sample::{Counts, Sample};
@@ -20,13 +20,16 @@ pub(crate) struct Variant {
     pub(crate) prepare: fn(&mut MemoryTree) -> Result<()>,
     /// Whether contents are left for the commit to hash.
     pub(crate) hashes_contents: bool,
+    /// Whether it may use all processors.
+    pub(crate) all_cores: bool,
 }
 
 /// A working tree of small files.
 pub(crate) struct MemoryTree {
     files: Files,
     live: Worktree,
-    hasher: Hasher,
+    /// On one processor, and on all.
+    hashers: [Hasher; 2],
     /// Whether every commit goes to `objects`; else there is nothing.
     stores: bool,
     objects: MemoryStore,
@@ -41,12 +44,12 @@ impl MemoryTree {
         let mut live = Worktree::new(0, 0, 0o755, Timestamp::default());
         let mut files = Files::new(shape);
         files.make(|op| Ok(live.apply(op, &objects)?))?;
-        let mut hasher = Hasher::new(1);
-        let (_, root, counts) = commit(&mut live, &mut hasher, &objects, stores)?;
+        let mut hashers = [Hasher::new(1), Hasher::default()];
+        let (_, root, counts) = commit(&mut live, &mut hashers[0], &objects, stores)?;
         if counts.files != u64::from(shape.files()) {
             return Err(format!("the first commit hashed {} files", counts.files).into());
         }
-        Ok(Self { files, live, hasher, stores, objects, root })
+        Ok(Self { files, live, hashers, stores, objects, root })
     }
 
     /// Writes so many files and commits. The sample has the time of the commit, and that of
@@ -60,7 +63,7 @@ impl MemoryTree {
         }
         let write = begin.elapsed();
         (variant.prepare)(self)?;
-        let (took, counts) = self.commit_now()?;
+        let (took, counts) = self.commit_now(variant.all_cores)?;
         let files = if variant.hashes_contents { u64::from(dirty) } else { 0 };
         counts.check(files, files * FILE_BYTES as u64, self.directories_above(&picked))?;
         Ok(Sample { write: Some(write), took, counts })
@@ -70,9 +73,15 @@ impl MemoryTree {
         self.files.shape.directories_above(picked)
     }
 
+    /// Does what happens to files some time after they are closed.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        settle(&mut self.live, &mut self.hashers[0], &self.objects).map(drop)
+    }
+
     /// Commits what was written, and checks that this made another root.
-    fn commit_now(&mut self) -> Result<(Duration, Counts)> {
-        let Self { live, hasher, objects, stores, .. } = self;
+    fn commit_now(&mut self, all_cores: bool) -> Result<(Duration, Counts)> {
+        let Self { live, hashers, objects, stores, .. } = self;
+        let hasher = &mut hashers[usize::from(all_cores)];
         let (took, root, counts) = commit(live, hasher, objects, *stores)?;
         if root == self.root {
             return Err("a commit of changed files has the root of the one before".into());
@@ -103,7 +112,7 @@ impl MemoryTree {
         let picked = self.files.pick(1, round);
         let before = (self.live.clone(), self.root, self.files.version(picked[0]));
         self.write(&picked)?;
-        self.commit_now()?;
+        self.commit_now(false)?;
         let begin = Instant::now();
         self.live = before.0.clone();
         let took = begin.elapsed();
@@ -118,7 +127,7 @@ impl MemoryTree {
         let picked = self.files.pick(1, round);
         let before = self.root;
         self.write(&picked)?;
-        self.commit_now()?;
+        self.commit_now(false)?;
         let begin = Instant::now();
         let options = DiffOptions::default();
         let changes = diff_roots(Some(&before), &self.root, &self.objects, &options)?;
@@ -156,6 +165,7 @@ fn commit(
     store: bool,
 ) -> Result<(Duration, RootId, Counts)> {
     let begin = Instant::now();
+    let settled = settle(live, hasher, objects)?;
     let snapshot = live.begin_commit();
     let mut committed = snapshot.hash(hasher, objects)?;
     let mut took = begin.elapsed();
@@ -167,7 +177,19 @@ fn commit(
     drop(snapshot);
     live.publish(committed);
     took += begin.elapsed();
-    Ok((took, root, counted(&counts)))
+    let mut counts = counted(&counts);
+    counts.files += settled.files;
+    counts.content_bytes += settled.content_bytes;
+    Ok((took, root, counts))
+}
+
+/// Hashes dirty files and writes their entries into their directories, as the first part of a
+/// commit or ahead of it.
+fn settle(live: &mut Worktree, hasher: &mut Hasher, objects: &MemoryStore) -> Result<CommitCounts> {
+    let files = live.all_to_settle();
+    let counts = hash_files(&files, hasher, objects)?;
+    live.settle(files, objects);
+    Ok(counts)
 }
 
 fn counted(counts: &CommitCounts) -> Counts {

@@ -139,13 +139,12 @@ impl Repo {
     /// is too much, here. Those who write call it, and so wait.
     pub fn relieve(&self) -> Result<(), RepoError> {
         let dirty_bytes = || self.look(|tree| tree.dirty_bytes());
-        match dirty_bytes() {
-            ..=DIRTY_BYTES_STORE => return Ok(()),
-            ..=DIRTY_BYTES_MAX => {
+        let dirty = dirty_bytes();
+        if dirty <= DIRTY_BYTES_MAX {
+            if dirty > DIRTY_BYTES_STORE {
                 self.settler.store_soon();
-                return Ok(());
             }
-            _ => {}
+            return Ok(());
         }
         let mut committing = self.committing.lock();
         if dirty_bytes() > DIRTY_BYTES_MAX {

@@ -74,9 +74,9 @@ impl Small {
         &self.bytes
     }
 
-    /// Remembers the id, which must be that of the bytes.
-    pub(super) fn set_id(&self, id: &ObjectId) {
-        self.id.set(id);
+    /// Remembers the id, which must be that of the bytes. Returns whether it was not known yet.
+    pub(super) fn set_id(&self, id: &ObjectId) -> bool {
+        self.id.set(id)
     }
 }
 
@@ -357,7 +357,8 @@ impl File {
     }
 
     /// Cuts what was written over older chunks; the list of chunks itself is left to be hashed.
-    /// Small files are left to be hashed together. Returns the number of bytes hashed.
+    /// Small files are left to be hashed together. Returns the number of bytes hashed, unless
+    /// somebody else has done it meanwhile.
     pub(super) fn cut(&self, src: &dyn ObjectSource) -> Result<u64, ObjectError> {
         let Body::Layered(written) = &self.body else { return Ok(0) };
         if written.cut.get().is_some() {
@@ -367,8 +368,8 @@ impl File {
         let new = Layered { extents, old: &old, size: self.size };
         let made = Cut::of(&old, &new, extents)?;
         let hashed_bytes = made.fresh_bytes();
-        written.cut.get_or_init(|| made);
-        Ok(hashed_bytes)
+        let is_first = written.cut.set(made).is_ok();
+        Ok(if is_first { hashed_bytes } else { 0 })
     }
 
     /// Hands what the store does not have to the sink, but for the list of chunks, and returns

@@ -37,12 +37,13 @@ impl IdCell {
         self.known.load(Ordering::Acquire)
     }
 
-    /// Makes the id known. It must be the same whoever sets it.
-    pub(super) fn set(&self, id: &ObjectId) {
+    /// Makes the id known, which must be the same whoever does it. Returns whether nobody had done
+    /// so before.
+    pub(super) fn set(&self, id: &ObjectId) -> bool {
         for (word, bytes) in self.words.iter().zip(id.as_bytes().as_chunks().0) {
             word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
         }
-        self.known.store(true, Ordering::Release);
+        !self.known.swap(true, Ordering::AcqRel)
     }
 }
 
@@ -63,7 +64,7 @@ mod tests {
         let cell = IdCell::default();
         assert_eq!(cell.get(), None);
         assert_eq!(cell.clone().get(), None);
-        cell.set(&id);
+        assert!(cell.set(&id) && !cell.set(&id));
         assert_eq!((cell.get(), cell.clone().get()), (Some(id), Some(id)));
         assert_eq!(IdCell::of(&id).get(), Some(id));
     }

@@ -101,10 +101,12 @@ pub(in crate::worktree) fn hash_contents(
     }
     let inputs: Vec<&[u8]> = small.iter().map(|content| content.bytes()).collect();
     for (content, digest) in small.iter().zip(hasher.hash_contents(&inputs)) {
-        content.set_id(&ObjectId::from_bytes(*digest));
-        counts.content_bytes += content.bytes().len() as u64;
+        // The thread that works ahead may be at the same files.
+        if content.set_id(&ObjectId::from_bytes(*digest)) {
+            counts.files += 1;
+            counts.content_bytes += content.bytes().len() as u64;
+        }
     }
-    counts.files += small.len() as u64;
     hasher.hash(&lists);
     Ok(())
 }
