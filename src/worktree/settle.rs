@@ -37,6 +37,9 @@ impl Worktree {
         // More than can be, most often, and never many more.
         let mut found = Vec::with_capacity(inos.len());
         found.extend(files.filter(|inode| self.can_settle(inode)).cloned());
+        // One that was settled and changed again is listed twice.
+        found.sort_unstable_by_key(|inode| inode.ino);
+        found.dedup_by_key(|inode| inode.ino);
         found
     }
 

@@ -4,7 +4,8 @@ use super::check::{assert_consistent, assert_tables};
 use super::fs::{Done, Fs};
 use super::{at, name};
 use crate::model::{Ino, Op, SetAttr};
-use crate::worktree::{OpError, Worktree};
+use crate::worktree::tree::Hasher;
+use crate::worktree::{OpError, Worktree, hash_files};
 
 /// Begins a commit of one tree, changes it, publishes, and returns what was committed.
 fn commit_while(fs: &mut Fs, change: impl FnOnce(&mut Fs)) -> Done {
@@ -148,6 +149,20 @@ fn a_commit_that_was_begun_anew_takes_over_what_the_first_had_taken() {
     assert_consistent(&fs.tree, &fs.objects);
     fs.reopen();
     assert_eq!((fs.read("d/a"), fs.read("c")), (b"a".to_vec(), b"c".to_vec()));
+}
+
+#[test]
+fn a_file_can_be_settled_again_and_again_before_a_commit() {
+    let mut fs = two_files();
+    for round in 0..3 {
+        fs.write("d/a", 0, &[round]);
+        let files = fs.tree.all_to_settle();
+        hash_files(&files, &mut Hasher::default(), &fs.objects).unwrap();
+        fs.tree.settle(files, &fs.objects);
+        assert_consistent(&fs.tree, &fs.objects);
+    }
+    fs.reopen();
+    assert_eq!((fs.read("d/a"), fs.read("d/b")), (vec![2], b"b".to_vec()));
 }
 
 #[test]
