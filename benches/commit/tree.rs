@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use vst::base::limits::SETTLE_FILES_LOCKED_MAX;
 use vst::model::{Ino, Name, ObjectSource, Op, RootId, Timestamp};
 use vst::store::MemoryStore;
 use vst::worktree::tree::Hasher;
@@ -186,9 +187,16 @@ fn commit(
 /// Hashes dirty files and writes their entries into their directories, as the first part of a
 /// commit or ahead of it.
 fn settle(live: &mut Worktree, hasher: &mut Hasher, objects: &MemoryStore) -> Result<CommitCounts> {
-    let files = live.all_to_settle();
-    let counts = hash_files(&files, hasher, objects)?;
-    live.settle(files, objects);
+    let mut files = live.all_to_settle().into_iter();
+    let mut counts = CommitCounts::default();
+    while !files.as_slice().is_empty() {
+        let batch = &files.as_slice()[..files.len().min(SETTLE_FILES_LOCKED_MAX)];
+        let hashed = hash_files(batch, hasher, objects)?;
+        counts.files += hashed.files;
+        counts.content_bytes += hashed.content_bytes;
+        let count = batch.len();
+        live.settle(files.by_ref().take(count), objects);
+    }
     Ok(counts)
 }
 

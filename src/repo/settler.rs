@@ -12,7 +12,9 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{CachedOnly, Repo};
-use crate::base::limits::{SETTLE_BACKLOG_MAX, SETTLE_DELAY, SETTLE_FILES_LOCKED_MAX};
+use crate::base::limits::{
+    SETTLE_BACKLOG_MAX, SETTLE_DELAY, SETTLE_FILES_HASHED_AT_ONCE_MIN, SETTLE_FILES_LOCKED_MAX,
+};
 use crate::model::Ino;
 use crate::store::Durability;
 use crate::worktree::tree::Hasher;
@@ -75,19 +77,30 @@ impl Repo {
     /// can look at the tree in between. What fails is left to the commit, which meets it too and
     /// has somebody to tell.
     pub(super) fn settle(&self, files: Vec<Arc<Inode>>, hasher: &mut Hasher) {
-        match hash_files(&files, hasher, self.source()) {
-            Ok(counts) => self.count_contents(&counts),
-            Err(error) => return log::debug!("not hashed before the commit: {error}"),
+        // So many that all processors can help are hashed at once.
+        let at_once = files.len() >= SETTLE_FILES_HASHED_AT_ONCE_MIN;
+        if at_once && !self.hash_files(&files, hasher) {
+            return;
         }
+        let packs = self.history.store().packs();
         let mut files = files.into_iter();
-        loop {
-            let batch: Vec<_> = files.by_ref().take(SETTLE_FILES_LOCKED_MAX).collect();
-            if batch.is_empty() {
+        while !files.as_slice().is_empty() {
+            let batch = &files.as_slice()[..files.len().min(SETTLE_FILES_LOCKED_MAX)];
+            if !at_once && !self.hash_files(batch, hasher) {
                 return;
             }
-            let packs = self.history.store().packs();
-            self.live.write().settle(batch, &CachedOnly(packs));
+            let count = batch.len();
+            self.live.write().settle(files.by_ref().take(count), &CachedOnly(packs));
         }
+    }
+
+    fn hash_files(&self, files: &[Arc<Inode>], hasher: &mut Hasher) -> bool {
+        let counts = hash_files(files, hasher, self.source());
+        match &counts {
+            Ok(counts) => self.count_contents(counts),
+            Err(error) => log::debug!("not hashed before the commit: {error}"),
+        }
+        counts.is_ok()
     }
 }
 
@@ -115,5 +128,118 @@ fn work(repo: &Weak<Repo>, backlog: &Receiver<Task>) {
         let files = repo.look(|tree| tree.to_settle(&inos));
         repo.stats().files_settled.fetch_add(files.len() as u64, Ordering::Relaxed);
         repo.settle(files, &mut hasher);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, Instant};
+
+    use super::{Settler, Task};
+    use crate::base::limits::{DIRTY_BYTES_STORE, SETTLE_BACKLOG_MAX};
+    use crate::model::{FileKind, Ino, Name, NewNode, Op, Timestamp};
+    use crate::repo::{CommitRequest, Repo, RepoOptions};
+
+    const TIME: Timestamp = Timestamp { secs: 7, nanos: 0 };
+
+    fn open() -> (tempfile::TempDir, Arc<Repo>) {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = Repo::open(&dir.path().join("store"), RepoOptions::default()).unwrap();
+        (dir, Arc::new(repo))
+    }
+
+    fn create(repo: &Repo, name: &str) -> Ino {
+        let (ino, kind) =
+            (repo.update(|tree, _| Ok(tree.allocate_ino())).unwrap(), FileKind::Regular);
+        let node = NewNode { kind, perm: 0o644, uid: 0, gid: 0, rdev: 0, target: Box::default() };
+        let (parent, name) = (Ino::ROOT, Name::new(name.as_bytes()).unwrap());
+        repo.apply(&Op::Create { parent, name, ino, node, time: TIME }).unwrap();
+        ino
+    }
+
+    fn write(repo: &Repo, ino: Ino, offset: u64, data: &[u8]) {
+        let write = Op::Write { ino, offset, data: data.into(), kill_priv: false, time: TIME };
+        repo.apply(&write).unwrap();
+    }
+
+    fn wait_until(what: &str, done: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !done() {
+            assert!(begin.elapsed() < Duration::from_secs(30), "{what} never happens");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn count(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn closed_files_are_hashed_before_anybody_commits() {
+        let (_dir, repo) = open();
+        repo.start_settling().unwrap();
+        let inos = ["a", "b", "c"].map(|name| create(&repo, name));
+        for ino in inos {
+            write(&repo, ino, 0, &ino.0.to_le_bytes());
+            repo.closed(ino);
+        }
+        let stats = repo.stats();
+        wait_until("hashing", || count(&stats.files_settled) == 3);
+        assert_eq!((count(&stats.files_hashed), count(&stats.commits)), (3, 0));
+        wait_until("settling", || repo.look(|tree| tree.all_to_settle().is_empty()));
+        repo.commit(&CommitRequest::default()).unwrap();
+        assert_eq!(count(&stats.files_hashed), 3, "the commit found nothing left to hash");
+    }
+
+    #[test]
+    fn a_commit_does_what_nobody_did_ahead() {
+        let (_dir, repo) = open();
+        let ino = create(&repo, "a");
+        write(&repo, ino, 0, b"text");
+        repo.closed(ino);
+        assert!(repo.settler.backlog.is_empty(), "nobody works it off");
+        repo.commit(&CommitRequest::default()).unwrap();
+        assert_eq!(count(&repo.stats().files_hashed), 1);
+        repo.start_settling().unwrap();
+        repo.closed(ino);
+        assert!(repo.settler.backlog.is_empty(), "a clean file is no work");
+    }
+
+    #[test]
+    fn the_backlog_is_bounded() {
+        let settler = Settler::new();
+        settler.started.store(true, Ordering::Relaxed);
+        for ino in 0..SETTLE_BACKLOG_MAX as u64 {
+            assert!(settler.add(Task::Hash(Ino(ino))));
+        }
+        assert!(!settler.add(Task::Hash(Ino(0))));
+        settler.store_soon();
+        assert!(!settler.store_wanted.load(Ordering::Relaxed), "it can be asked for again");
+    }
+
+    #[test]
+    fn much_dirty_data_goes_to_the_store_while_writers_go_on() {
+        let (_dir, repo) = open();
+        repo.start_settling().unwrap();
+        let ino = create(&repo, "large");
+        let piece = vec![7; 1 << 20];
+        for at in 0..=DIRTY_BYTES_STORE >> 20 {
+            write(&repo, ino, at << 20, &piece);
+        }
+        assert!(repo.look(|tree| tree.dirty_bytes()) > DIRTY_BYTES_STORE);
+        repo.relieve().unwrap();
+        wait_until("storing", || repo.look(|tree| tree.dirty_bytes()) == 0);
+        assert_eq!(count(&repo.stats().checkpoints), 1);
+    }
+
+    #[test]
+    fn the_thread_ends_with_the_repository() {
+        let (dir, repo) = open();
+        repo.start_settling().unwrap();
+        drop(repo);
+        // The store is locked as long as anybody has it open.
+        Repo::open(&dir.path().join("store"), RepoOptions::default()).unwrap();
     }
 }

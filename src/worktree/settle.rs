@@ -4,7 +4,8 @@
 //! snapshot nobody shares the directory's nodes, so that this is done in place. It takes
 //! three steps, so that nothing is hashed under a lock: [`Worktree::to_settle`] gives the
 //! versions of files that are worth it, [`hash_files`] hashes their contents, and
-//! [`Worktree::settle`] writes the entries of those that have not changed meanwhile.
+//! [`Worktree::settle`] writes the entries of those that have not changed meanwhile. Many files
+//! are best hashed and settled a few at a time, while what belongs to them is in a near cache.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,8 +26,7 @@ pub fn hash_files(
     src: &dyn ObjectSource,
 ) -> Result<CommitCounts, ObjectError> {
     let mut counts = CommitCounts::default();
-    let files: Vec<&Arc<Inode>> = files.iter().collect();
-    hash_contents(&files, hasher, src, &mut counts)?;
+    hash_contents(files.iter().map(|file| &**file), hasher, src, &mut counts)?;
     Ok(counts)
 }
 
@@ -62,8 +62,13 @@ impl Worktree {
 
     /// Writes the entries of hashed files that are still as they were; returns how many there
     /// were. What cannot be done with what `src` has in memory is left to the commit.
-    pub fn settle(&mut self, files: Vec<Arc<Inode>>, src: &dyn ObjectSource) -> usize {
-        let mut entries: Vec<NewEntry> = Vec::with_capacity(files.len());
+    pub fn settle(
+        &mut self,
+        files: impl IntoIterator<Item = Arc<Inode>>,
+        src: &dyn ObjectSource,
+    ) -> usize {
+        let files = files.into_iter();
+        let mut entries: Vec<NewEntry> = Vec::with_capacity(files.size_hint().0);
         let mut values = Vec::new();
         let mut xattrs = OwnXattrs::default();
         for file in files {

@@ -26,6 +26,8 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two looks at something that is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// How often a mount in use is left alone for a moment.
+const IN_USE_TRIES: usize = 100;
 /// The most mounts that may lie over each other on a mountpoint.
 const STACKED_MOUNTS_MAX: usize = 16;
 
@@ -193,7 +195,16 @@ impl TestMount {
     /// Unmounts with `vst umount` and checks that the daemon ends well.
     #[track_caller]
     pub(crate) fn unmount(&mut self) {
-        let output = run(Command::new(VST).arg("umount").arg(&self.mountpoint).current_dir("/"));
+        let umount = || run(Command::new(VST).arg("umount").arg(&self.mountpoint).current_dir("/"));
+        let mut output = umount();
+        // A process that another test starts has what this one had open, until it runs its program.
+        for _ in 0..IN_USE_TRIES {
+            if !String::from_utf8_lossy(&output.stderr).contains("is in use") {
+                break;
+            }
+            thread::sleep(Duration::from_millis(20));
+            output = umount();
+        }
         assert!(output.status.success(), "vst umount: {output:?}\n{}", self.output());
         let daemon = self.daemon.as_mut().expect("it was mounted");
         let Some(status) = wait_exit(daemon, EXIT_TIMEOUT) else {

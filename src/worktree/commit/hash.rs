@@ -28,7 +28,8 @@ impl Snapshot {
         let mut children = Vec::new();
         if !self.dirty.is_empty() {
             let plan = Plan::of(&self.tree, &self.dirty);
-            hash_contents(&plan.files, hasher, src, &mut counts)?;
+            let files = plan.files.iter().map(|file| &***file);
+            hash_contents(files, hasher, src, &mut counts)?;
             children.extend(plan.edits.iter().map(|edit| edit.inode.ino));
             directories.reserve(plan.directories.len());
             let mut edits = &plan.edits[..];
@@ -81,15 +82,15 @@ impl Snapshot {
 }
 
 /// Hashes the contents of files that are not hashed yet; small ones in one batch.
-pub(in crate::worktree) fn hash_contents(
-    files: &[&Arc<Inode>],
+pub(in crate::worktree) fn hash_contents<'a>(
+    files: impl Iterator<Item = &'a Inode>,
     hasher: &mut Hasher,
     src: &dyn ObjectSource,
     counts: &mut CommitCounts,
 ) -> Result<(), ObjectError> {
     let mut small = Vec::new();
     let mut lists: Vec<&Tree<Chunks>> = Vec::new();
-    for file in files.iter().filter_map(|inode| inode.file()) {
+    for file in files.filter_map(Inode::file) {
         if let Some(content) = file.unhashed_small() {
             small.push(content);
             continue;

@@ -1,6 +1,7 @@
 //! The working tree against a plain model, and what its commits must be.
 
 mod check;
+mod contents;
 mod counters;
 mod flights;
 mod fs;
@@ -36,6 +37,11 @@ impl Objects {
 
     fn reads(&self) -> u64 {
         self.reads.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all objects.
+    fn bytes(&self) -> u64 {
+        self.map.lock().values().map(|bytes| bytes.len() as u64).sum()
     }
 
     fn puts(&self) -> u64 {
