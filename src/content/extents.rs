@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use im::OrdMap;
+use im::ordmap::DiffItem;
 
 use crate::base::limits::{EXTENT_BYTES_GATHER_MAX, EXTENT_BYTES_GATHERED_MAX};
 
@@ -38,6 +39,17 @@ pub(super) enum Extent {
     Data(Payload),
     /// So many zeros.
     Zeros(u64),
+}
+
+/// Extents are equal if they share their bytes.
+impl PartialEq for Extent {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Data(a), Self::Data(b)) => a.len() == b.len() && a.is_part_of(b, 0),
+            (Self::Zeros(a), Self::Zeros(b)) => a == b,
+            _ => false,
+        }
+    }
 }
 
 impl Extent {
@@ -85,6 +97,33 @@ impl Extents {
     /// in memory, besides a fixed amount for each extent.
     pub fn dirty_bytes(&self) -> u64 {
         self.data_bytes
+    }
+
+    /// The extents that are not those of `older`, a clone of an earlier version, nor parts of
+    /// them. Costs what the difference costs.
+    ///
+    /// Laid over what the older ones and the old content make together, they show what these show
+    /// over the old content.
+    pub fn since(&self, older: &Self) -> Self {
+        let mut newer = Self::new();
+        for change in older.map.diff(&self.map) {
+            match change {
+                DiffItem::Add(start, extent) | DiffItem::Update { new: (start, extent), .. } => {
+                    if !older.has(*start, extent) {
+                        newer.insert(*start, extent.clone());
+                    }
+                }
+                DiffItem::Remove(..) => {}
+            }
+        }
+        newer
+    }
+
+    /// Tells whether these bytes lie here too, in the same buffer.
+    fn has(&self, start: u64, extent: &Extent) -> bool {
+        let here = self.map.get_prev(&start);
+        matches!((here, extent), (Some((at, Extent::Data(here))), Extent::Data(payload))
+            if usize::try_from(start - at).is_ok_and(|from| payload.is_part_of(here, from)))
     }
 
     /// How many extents there are: what the map costs in memory.

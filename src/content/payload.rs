@@ -52,6 +52,16 @@ impl Payload {
         Some(joined)
     }
 
+    /// Tells whether these are the bytes of another payload from an index on, in the same buffer.
+    pub(super) fn is_part_of(&self, other: &Self, from: usize) -> bool {
+        let same_buffer = match (&self.buffer, &other.buffer) {
+            (Buffer::Written(a), Buffer::Written(b)) => Arc::ptr_eq(a, b),
+            (Buffer::Gathered(a), Buffer::Gathered(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        same_buffer && self.start == other.start + from && from + self.len <= other.len
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }

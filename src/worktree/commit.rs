@@ -133,9 +133,15 @@ impl Worktree {
         self.places = committed.places;
         for StoredFile { ino, hashed, stored } in committed.files {
             let Some(live) = self.inodes.get_mut(ino) else { continue };
-            if live.file().is_some_and(|file| file.is_same(&hashed)) {
-                self.dirty_bytes -= hashed.dirty_bytes();
-                Arc::make_mut(live).body = Body::File(stored);
+            let Some(file) = live.file() else { continue };
+            let next = match file.is_same(&hashed) {
+                true => Some(stored),
+                false => file.rebased(&hashed, &stored),
+            };
+            if let Some(next) = next {
+                self.dirty_bytes = self.dirty_bytes - file.dirty_bytes() + next.dirty_bytes();
+                drop(hashed);
+                Arc::make_mut(live).body = Body::File(next);
             }
         }
         let mut start = 0;

@@ -40,8 +40,7 @@ enum Body {
 /// What was written over what the store has.
 #[derive(Clone, Debug)]
 struct Written {
-    base: Base,
-    base_size: u64,
+    below: Arc<Below>,
     extents: Extents,
     /// The chunks of all that, once they are known.
     cut: Arc<OnceLock<Cut>>,
@@ -49,9 +48,22 @@ struct Written {
     wasted: u64,
 }
 
+/// What the store had of a file when writing began. Versions that share it differ in their extents
+/// only.
+#[derive(Debug)]
+struct Below {
+    base: Base,
+    size: u64,
+}
+
 impl Written {
+    fn over(base: Base, size: u64, extents: Extents) -> Self {
+        let (below, cut) = (Arc::new(Below { base, size }), Arc::default());
+        Self { below, extents, cut, wasted: 0 }
+    }
+
     fn old<'a>(&'a self, src: &'a dyn ObjectSource) -> BaseBytes<'a> {
-        BaseBytes { base: &self.base, size: self.base_size, src }
+        BaseBytes { base: &self.below.base, size: self.below.size, src }
     }
 }
 
@@ -126,6 +138,22 @@ impl File {
         }
     }
 
+    /// This file with what the store has of an earlier version of it, which was hashed and then
+    /// stored, in place of what it had below that one: what was written since is all that it keeps
+    /// in memory. `None` if it does not lie over the same.
+    pub(super) fn rebased(&self, hashed: &Self, stored: &Self) -> Option<Self> {
+        let (Body::Layered(now), Body::Layered(then)) = (&self.body, &hashed.body) else {
+            return None;
+        };
+        let Body::Stored(base) = &stored.body else { return None };
+        if !Arc::ptr_eq(&now.below, &then.below) {
+            return None;
+        }
+        let extents = now.extents.since(&then.extents);
+        let written = Written::over(base.clone(), stored.size, extents);
+        Some(Self { size: self.size, body: Body::Layered(Box::new(written)) })
+    }
+
     /// Tells whether it pays to hash it before a commit asks for that. A large file that is
     /// changed again and again would be hashed as often: it must have doubled since.
     pub(super) fn is_worth_settling(&self) -> bool {
@@ -174,7 +202,7 @@ impl File {
             Body::Stored(base) => base.allocated(self.size, src),
             Body::Small(small) => Ok(small.bytes.len() as u64),
             Body::Layered(written) => {
-                let below = written.base.allocated(written.base_size, src)?;
+                let below = written.below.base.allocated(written.below.size, src)?;
                 Ok(below.saturating_add(written.extents.dirty_bytes()).min(self.size))
             }
         }
@@ -285,19 +313,16 @@ impl File {
 
     /// The extents to write to, laid over what there is.
     fn layer(&mut self) -> &mut Extents {
-        let layered = |base, base_size, extents| {
-            let cut = Arc::default();
-            Body::Layered(Box::new(Written { base, base_size, extents, cut, wasted: 0 }))
-        };
         match &mut self.body {
             Body::Stored(base) => {
                 let base = std::mem::replace(base, Base::Empty);
-                self.body = layered(base, self.size, Extents::new());
+                let written = Written::over(base, self.size, Extents::new());
+                self.body = Body::Layered(Box::new(written));
             }
             Body::Small(small) => {
                 let mut extents = Extents::new();
                 extents.write(0, Arc::from(small.bytes.as_slice()));
-                self.body = layered(Base::Empty, 0, extents);
+                self.body = Body::Layered(Box::new(Written::over(Base::Empty, 0, extents)));
             }
             // Versions that share this one have the old content.
             Body::Layered(written) => {
@@ -325,7 +350,8 @@ impl File {
             Body::Small(_) => Ok((offset < self.size).then_some(offset)),
             Body::Stored(base) => base.next(offset..self.size, false, src),
             Body::Layered(written) => {
-                let Written { base, base_size, extents, .. } = &**written;
+                let Written { below, extents, .. } = &**written;
+                let Below { base, size: base_size } = &**below;
                 extents.next_data(offset, self.size, |range| {
                     base.next(range.start..range.end.min(*base_size), false, src)
                 })
@@ -345,7 +371,8 @@ impl File {
             Body::Small(_) => Ok(end),
             Body::Stored(base) => Ok(base.next(offset..self.size, true, src)?.or(end)),
             Body::Layered(written) => {
-                let Written { base, base_size, extents, .. } = &**written;
+                let Written { below, extents, .. } = &**written;
+                let Below { base, size: base_size } = &**below;
                 extents.next_hole(offset, self.size, |range| {
                     let there = range.start..range.end.min(*base_size);
                     let found = base.next(there, true, src)?;

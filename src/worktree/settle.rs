@@ -16,6 +16,7 @@ use super::inode::{Body, Inode};
 use super::state::Worktree;
 use super::tree::{Directory, Hasher, Update};
 use crate::base::limits::SETTLED_LISTED_MIN;
+use crate::content::cuts_never;
 use crate::format::worktree::SideRecord;
 use crate::model::{Ino, Name, ObjectError, ObjectSource};
 
@@ -43,9 +44,13 @@ impl Worktree {
         found
     }
 
-    /// All dirty files that can be settled.
+    /// All dirty files that are best settled just before a snapshot: small ones. Hashing a large
+    /// one takes so long that it might change meanwhile, and then all was in vain; the snapshot
+    /// has a version that stays.
     pub fn all_to_settle(&self) -> Vec<Arc<Inode>> {
-        self.to_settle(&self.dirty.inodes)
+        let mut files = self.to_settle(&self.dirty.inodes);
+        files.retain(|inode| cuts_never(inode.size()));
+        files
     }
 
     /// Tells whether this is a dirty file that can be settled.

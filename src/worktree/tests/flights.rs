@@ -2,7 +2,7 @@
 
 use super::check::{assert_consistent, assert_tables};
 use super::fs::{Done, Fs};
-use super::{at, name};
+use super::{at, name, noise};
 use crate::model::{Ino, Op, SetAttr};
 use crate::worktree::tree::Hasher;
 use crate::worktree::{OpError, Worktree, hash_files};
@@ -149,6 +149,34 @@ fn a_commit_that_was_begun_anew_takes_over_what_the_first_had_taken() {
     assert_consistent(&fs.tree, &fs.objects);
     fs.reopen();
     assert_eq!((fs.read("d/a"), fs.read("c")), (b"a".to_vec(), b"c".to_vec()));
+}
+
+#[test]
+fn a_file_that_is_written_all_the_time_keeps_only_what_is_new() {
+    let mut fs = Fs::new();
+    fs.file("log", &noise(0, 100_000));
+    for round in 1..5 {
+        commit_while(&mut fs, |fs| {
+            fs.write("log", round * 100_000, &noise(round, 100_000));
+            fs.write("log", round * 30_000, b"in the middle");
+        });
+        assert!(fs.tree.dirty_bytes() < 101_000, "{}", fs.tree.dirty_bytes());
+    }
+    commit_while(&mut fs, |fs| {
+        fs.truncate("log", 250_000);
+        fs.truncate("log", 450_000);
+        fs.zero("log", 10_000, 10_000);
+    });
+    let mut expected: Vec<u8> = (0..5).flat_map(|round| noise(round, 100_000)).collect();
+    for round in 1..5 {
+        expected[round * 30_000..][..13].copy_from_slice(b"in the middle");
+    }
+    expected[250_000..].fill(0);
+    expected.truncate(450_000);
+    expected[10_000..20_000].fill(0);
+    assert!(fs.read("log") == expected);
+    fs.reopen();
+    assert!(fs.read("log") == expected);
 }
 
 #[test]
