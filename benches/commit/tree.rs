@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use vst::base::limits::SETTLE_FILES_LOCKED_MAX;
+use vst::base::limits::{CHUNK_BYTES_MIN, SETTLE_FILES_LOCKED_MAX};
 use vst::model::{Ino, Name, ObjectSource, Op, RootId, Timestamp};
 use vst::store::MemoryStore;
 use vst::worktree::tree::Hasher;
@@ -187,15 +187,13 @@ fn commit(
 /// Hashes dirty files and writes their entries into their directories, as the first part of a
 /// commit or ahead of it.
 fn settle(live: &mut Worktree, hasher: &mut Hasher, objects: &MemoryStore) -> Result<CommitCounts> {
-    let mut files = live.all_to_settle().into_iter();
     let mut counts = CommitCounts::default();
-    while !files.as_slice().is_empty() {
-        let batch = &files.as_slice()[..files.len().min(SETTLE_FILES_LOCKED_MAX)];
-        let hashed = hash_files(batch, hasher, objects)?;
+    for inos in live.dirty_files().to_vec().chunks(SETTLE_FILES_LOCKED_MAX) {
+        let files = live.to_settle(inos, CHUNK_BYTES_MIN as u64);
+        let hashed = hash_files(&files, hasher, objects)?;
         counts.files += hashed.files;
         counts.content_bytes += hashed.content_bytes;
-        let count = batch.len();
-        live.settle(files.by_ref().take(count), objects);
+        live.settle(files, objects);
     }
     Ok(counts)
 }

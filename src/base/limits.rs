@@ -102,8 +102,6 @@ pub const SETTLE_DELAY: Duration = Duration::from_millis(2);
 /// Most files that are hashed and settled before the next ones: their entries are written while
 /// nobody else can look at the tree, and what belongs to them should stay in a near cache.
 pub const SETTLE_FILES_LOCKED_MAX: usize = 64;
-/// From so many files on they are hashed all at once, which several processors can share.
-pub const SETTLE_FILES_HASHED_AT_ONCE_MIN: usize = 8 * 1024;
 /// Fewest hex digits that name a commit on the command line.
 pub const REVISION_PREFIX_DIGITS_MIN: usize = 4;
 /// Fewest hex digits that name a commit in a path of the mount.

@@ -11,13 +11,13 @@ use parking_lot::MutexGuard;
 
 use super::{Committing, Repo, RepoError};
 use crate::base::Latency;
-use crate::base::limits::{DIRTY_BYTES_MAX, DIRTY_BYTES_STORE, MESSAGE_BYTES_MAX};
+use crate::base::limits::{CHUNK_BYTES_MIN, DIRTY_BYTES_MAX, DIRTY_BYTES_STORE, MESSAGE_BYTES_MAX};
 use crate::format::commit::encode_commit;
 use crate::format::commit_log::CommitRecord;
 use crate::hash::hash;
 use crate::model::{Commit, CommitId, ObjectId, ObjectKind, ObjectSink, RootId, Timestamp};
 use crate::store::Durability;
-use crate::worktree::{CommitCounts, Committed, Worktree};
+use crate::worktree::{CommitCounts, Committed};
 
 /// What a commit is asked for with.
 #[derive(Clone, Debug, Default)]
@@ -169,8 +169,10 @@ impl Repo {
         describe: impl FnOnce(RootId, Option<CommitId>, Option<RootId>) -> Option<Commit>,
     ) -> Result<(Option<CommitId>, Option<CommitId>), RepoError> {
         let packs = self.store().packs().clone();
-        let files = self.look(Worktree::all_to_settle);
-        self.settle(files, &mut committing.hasher);
+        // Hashing a large file takes so long that it might change meanwhile, and then it was in
+        // vain: the snapshot has a version of it that stays.
+        let files = self.look(|tree| tree.dirty_files().to_vec());
+        self.settle(&files, CHUNK_BYTES_MIN as u64, &mut committing.hasher);
         let (snapshot, head, changes) = {
             let mut live = self.live.write();
             let changes = self.changes.fetch_add(1, Ordering::AcqRel) + 1;

@@ -13,12 +13,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{CachedOnly, Repo};
 use crate::base::limits::{
-    SETTLE_BACKLOG_MAX, SETTLE_DELAY, SETTLE_FILES_HASHED_AT_ONCE_MIN, SETTLE_FILES_LOCKED_MAX,
+    FILE_BYTES_MAX, SETTLE_BACKLOG_MAX, SETTLE_DELAY, SETTLE_FILES_LOCKED_MAX,
 };
 use crate::model::Ino;
 use crate::store::Durability;
+use crate::worktree::hash_files;
 use crate::worktree::tree::Hasher;
-use crate::worktree::{Inode, hash_files};
 
 /// The backlog of the thread that works ahead.
 pub(super) struct Settler {
@@ -73,34 +73,25 @@ impl Repo {
         }
     }
 
-    /// Hashes dirty files and writes their entries into their directories. A few at a time: others
-    /// can look at the tree in between. What fails is left to the commit, which meets it too and
-    /// has somebody to tell.
-    pub(super) fn settle(&self, files: Vec<Arc<Inode>>, hasher: &mut Hasher) {
-        // So many that all processors can help are hashed at once.
-        let at_once = files.len() >= SETTLE_FILES_HASHED_AT_ONCE_MIN;
-        if at_once && !self.hash_files(&files, hasher) {
-            return;
-        }
+    /// Hashes those of these inodes that are dirty files of at most so many bytes, and writes their
+    /// entries into their directories. A few at a time: others can look at the tree in between.
+    /// Returns how many there were. What fails is left to the commit, which meets it too and has
+    /// somebody to tell.
+    pub(super) fn settle(&self, inos: &[Ino], bytes_max: u64, hasher: &mut Hasher) -> usize {
         let packs = self.history.store().packs();
-        let mut files = files.into_iter();
-        while !files.as_slice().is_empty() {
-            let batch = &files.as_slice()[..files.len().min(SETTLE_FILES_LOCKED_MAX)];
-            if !at_once && !self.hash_files(batch, hasher) {
-                return;
+        let mut settled = 0;
+        for inos in inos.chunks(SETTLE_FILES_LOCKED_MAX) {
+            let files = self.look(|tree| tree.to_settle(inos, bytes_max));
+            match hash_files(&files, hasher, self.source()) {
+                Ok(_) if files.is_empty() => {}
+                Ok(counts) => {
+                    self.count_contents(&counts);
+                    settled += self.live.write().settle(files, &CachedOnly(packs));
+                }
+                Err(error) => log::debug!("not hashed before the commit: {error}"),
             }
-            let count = batch.len();
-            self.live.write().settle(files.by_ref().take(count), &CachedOnly(packs));
         }
-    }
-
-    fn hash_files(&self, files: &[Arc<Inode>], hasher: &mut Hasher) -> bool {
-        let counts = hash_files(files, hasher, self.source());
-        match &counts {
-            Ok(counts) => self.count_contents(counts),
-            Err(error) => log::debug!("not hashed before the commit: {error}"),
-        }
-        counts.is_ok()
+        settled
     }
 }
 
@@ -125,9 +116,8 @@ fn work(repo: &Weak<Repo>, backlog: &Receiver<Task>) {
                 log::debug!("not stored ahead of the commit: {error}");
             }
         }
-        let files = repo.look(|tree| tree.to_settle(&inos));
-        repo.stats().files_settled.fetch_add(files.len() as u64, Ordering::Relaxed);
-        repo.settle(files, &mut hasher);
+        let settled = repo.settle(&inos, FILE_BYTES_MAX, &mut hasher);
+        repo.stats().files_settled.fetch_add(settled as u64, Ordering::Relaxed);
     }
 }
 
@@ -186,9 +176,8 @@ mod tests {
             repo.closed(ino);
         }
         let stats = repo.stats();
-        wait_until("hashing", || count(&stats.files_settled) == 3);
+        wait_until("settling", || count(&stats.files_settled) == 3);
         assert_eq!((count(&stats.files_hashed), count(&stats.commits)), (3, 0));
-        wait_until("settling", || repo.look(|tree| tree.all_to_settle().is_empty()));
         repo.commit(&CommitRequest::default()).unwrap();
         assert_eq!(count(&stats.files_hashed), 3, "the commit found nothing left to hash");
     }

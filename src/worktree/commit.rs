@@ -1,5 +1,7 @@
 //! The commit: from a snapshot of the working tree to the id of its root, and into the store.
 //!
+//! Small dirty files are best settled before, in place (see [`Worktree::settle`]).
+//!
 //! 1. [`Worktree::begin_commit`] clones the pointers and takes the dirty set: writers go on.
 //! 2. [`Snapshot::hash`] hashes dirty contents, then goes through the dirty directories from the
 //!    deepest up, level by level: the entries of dirty children are encoded into their leaves,

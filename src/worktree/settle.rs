@@ -16,7 +16,6 @@ use super::inode::{Body, Inode};
 use super::state::Worktree;
 use super::tree::{Directory, Hasher, Update};
 use crate::base::limits::SETTLED_LISTED_MIN;
-use crate::content::cuts_never;
 use crate::format::worktree::SideRecord;
 use crate::model::{Ino, Name, ObjectError, ObjectSource};
 
@@ -32,25 +31,24 @@ pub fn hash_files(
 }
 
 impl Worktree {
-    /// Of these inodes, the dirty files that can be settled: those with one name.
-    pub fn to_settle(&self, inos: &[Ino]) -> Vec<Arc<Inode>> {
+    /// The numbers of dirty files that are not known to be settled, among others. Some may be
+    /// listed twice, or be gone.
+    pub fn dirty_files(&self) -> &[Ino] {
+        &self.dirty.inodes
+    }
+
+    /// Of these inodes, the dirty files that can be settled: those with one name, and of at most so
+    /// many bytes.
+    pub fn to_settle(&self, inos: &[Ino], bytes_max: u64) -> Vec<Arc<Inode>> {
         let files = inos.iter().filter_map(|ino| self.find(*ino));
+        let wanted = |inode: &&Arc<Inode>| inode.size() <= bytes_max && self.can_settle(inode);
         // More than can be, most often, and never many more.
         let mut found = Vec::with_capacity(inos.len());
-        found.extend(files.filter(|inode| self.can_settle(inode)).cloned());
+        found.extend(files.filter(wanted).cloned());
         // One that was settled and changed again is listed twice.
         found.sort_unstable_by_key(|inode| inode.ino);
         found.dedup_by_key(|inode| inode.ino);
         found
-    }
-
-    /// All dirty files that are best settled just before a snapshot: small ones. Hashing a large
-    /// one takes so long that it might change meanwhile, and then all was in vain; the snapshot
-    /// has a version that stays.
-    pub fn all_to_settle(&self) -> Vec<Arc<Inode>> {
-        let mut files = self.to_settle(&self.dirty.inodes);
-        files.retain(|inode| cuts_never(inode.size()));
-        files
     }
 
     /// Tells whether this is a dirty file that can be settled.
@@ -67,13 +65,8 @@ impl Worktree {
 
     /// Writes the entries of hashed files that are still as they were; returns how many there
     /// were. What cannot be done with what `src` has in memory is left to the commit.
-    pub fn settle(
-        &mut self,
-        files: impl IntoIterator<Item = Arc<Inode>>,
-        src: &dyn ObjectSource,
-    ) -> usize {
-        let files = files.into_iter();
-        let mut entries: Vec<NewEntry> = Vec::with_capacity(files.size_hint().0);
+    pub fn settle(&mut self, files: Vec<Arc<Inode>>, src: &dyn ObjectSource) -> usize {
+        let mut entries: Vec<NewEntry> = Vec::with_capacity(files.len());
         let mut values = Vec::new();
         let mut xattrs = OwnXattrs::default();
         for file in files {

@@ -5,7 +5,9 @@
 //! - what the table has of an inode is the truth, and an inode that is not in the table is as its
 //!   entry tells;
 //! - an inode whose entry does not tell all of it is dirty: it is in the table, it was changed in
-//!   an epoch that no commit has published, and it is listed; and so are all directories above it.
+//!   an epoch that no commit has published, and it is listed; and so are all directories above it;
+//! - a dirty file may be settled: then its entry tells all of it, and only its content is yet to
+//!   be stored.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -64,13 +64,13 @@ fn settled_files_leave_a_commit_only_directories() {
         fs.write_ino(*ino, 0, b"settled");
     }
     let mut hasher = Hasher::default();
-    let files = fs.tree.to_settle(&inos);
+    let files = fs.tree.to_settle(&inos, u64::MAX);
     let counts = hash_files(&files, &mut hasher, &fs.objects).unwrap();
     assert_eq!((counts.files, counts.content_bytes), (100, 800));
     // One changes meanwhile, and is left to the commit.
     fs.write_ino(inos[50], 0, b"changed");
     assert_eq!(fs.tree.settle(files, &fs.objects), 99);
-    assert_eq!(fs.tree.to_settle(&inos).len(), 1);
+    assert_eq!(fs.tree.to_settle(&inos, u64::MAX).len(), 1);
     let mut expected = large();
     for (at, ino) in inos.iter().enumerate() {
         let bytes: &[u8] = if at == 50 { b"changed" } else { b"settled" };
@@ -91,7 +91,7 @@ fn a_commit_of_settled_files_encodes_no_entry_of_theirs() {
     let mut fs = large();
     let inos: Vec<Ino> = (0..100).map(|file| fs.ino(&format!("d7/f{file}"))).collect();
     inos.iter().for_each(|ino| fs.write_ino(*ino, 0, b"settled"));
-    let files = fs.tree.to_settle(&inos);
+    let files = fs.tree.to_settle(&inos, u64::MAX);
     hash_files(&files, &mut Hasher::default(), &fs.objects).unwrap();
     assert_eq!(fs.tree.settle(files, &fs.objects), 100);
     assert_eq!((fs.tree.dirty.inodes.len(), fs.tree.dirty.settled.len()), (0, 100));

@@ -152,10 +152,10 @@ impl Runner {
     /// Hashes all dirty files, to be settled when other things may have happened.
     fn hash_ahead(&mut self) {
         self.ahead = if self.now % 2 == 0 {
-            self.tree.all_to_settle()
+            self.tree.to_settle(self.tree.dirty_files(), u64::MAX)
         } else {
             let inos: Vec<Ino> = self.model.nodes.keys().copied().collect();
-            self.tree.to_settle(&inos)
+            self.tree.to_settle(&inos, u64::MAX)
         };
         hash_files(&self.ahead, &mut self.hasher, &*self.objects).unwrap();
         self.log.push(format!("hash ahead: {}", self.ahead.len()));
