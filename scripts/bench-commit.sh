@@ -14,8 +14,8 @@ Measures commits and prints one table. In memory and with the store it runs benc
 it mounts trees of 1 000 and 100 000 files of 1 KiB, 100 to a directory, and many times rewrites
 some files and commits, through setxattr and by touching .vst/commit: with client and daemon
 where the kernel puts them, and with both on one CPU. Of these the table tells what the client
-sees and what the daemon counts. Last it mounts the larger tree again and tells how much memory
-the daemon takes. Removes all that it made but the JSON.
+sees and what the daemon counts. It also tells how much memory the daemon takes with the larger
+tree, and after mounting it again. Removes all that it made but the JSON.
 
   --quick      only trees of 1 000 files, and fewer commits
   --no-mount   leave out what needs /dev/fuse
@@ -109,20 +109,20 @@ measure_all() {
     fi
 }
 
-# mount_tree FILES: measures a tree through a mount, which it leaves there.
-mount_tree() {
-    local files=$1 begin cpu
+# make_tree FILES: mounts a new store, and makes and commits a tree in it.
+make_tree() {
+    local files=$1
     store=$tmp/store-$files mnt=$tmp/mnt-$files
     mkdir -- "$mnt"
     say "makes $files files"
     "$vst" mount "$store" "$mnt"
-    begin=$(now_ms)
     "$client" tree "$mnt" "$files"
-    row "making $files files" "$(($(now_ms) - begin)) ms"
-    begin=$(now_ms)
     "$vst" -C "$mnt" commit -m "all files" >/dev/null
-    row "the first commit of $files files" "$(($(now_ms) - begin)) ms"
-    rss_unpacked=$(memory_mb VmRSS) rss_peak=$(memory_mb VmHWM)
+}
+
+# measure_tree FILES: measures commits of a tree that was made and is mounted.
+measure_tree() {
+    local files=$1 cpu
     measure_all "placed freely" "$files" env
     # Any CPU that this shell may use.
     cpu=$(taskset -pc $$ | sed 's/.*[ ,-]//')
@@ -130,10 +130,15 @@ mount_tree() {
     measure_all "on one CPU" "$files" taskset -c "$cpu"
 }
 
-# mount_again FILES: mounts a tree anew and tells of the daemon's memory.
-mount_again() {
-    local files=$1 begin listed rss_remounted
-    say "mounts again"
+# measure_memory FILES: makes a tree, mounts it anew, and tells of the daemon's memory.
+measure_memory() {
+    local files=$1 begin listed
+    begin=$(now_ms)
+    make_tree "$files"
+    row "making and committing $files files" "$(($(now_ms) - begin)) ms"
+    row "resident memory after that" "$(memory_mb VmRSS) MB" \
+        "$(verdict "$(memory_mb VmRSS)" "$RSS_UNPACKED_MB_MAX")"
+    row "its peak until then" "$(memory_mb VmHWM) MB"
     "$vst" umount "$mnt"
     begin=$(now_ms)
     "$vst" mount "$store" "$mnt"
@@ -141,22 +146,24 @@ mount_again() {
     # shellcheck disable=SC2012 # The names are known, and it is about ls.
     listed=$(ls -l -- "$mnt" | tail -n +2 | wc -l)
     ((listed == files / 100)) || die "after mounting again the root has $listed entries"
-    rss_remounted=$(memory_mb VmRSS)
-    row "resident memory after making $files files" "$rss_unpacked MB" \
-        "$(verdict "$rss_unpacked" "$RSS_UNPACKED_MB_MAX")"
-    row "its peak until then" "$rss_peak MB"
-    row "resident memory after mounting again and ls" "$rss_remounted MB" \
-        "$(verdict "$rss_remounted" "$RSS_REMOUNTED_MB_MAX")"
+    row "resident memory after mounting again and ls" "$(memory_mb VmRSS) MB" \
+        "$(verdict "$(memory_mb VmRSS)" "$RSS_REMOUNTED_MB_MAX")"
+    forget_tree
+}
+
+# Unmounts and removes the tree that was made last.
+forget_tree() {
+    "$vst" umount "$mnt"
+    rm -r -- "$store" "$mnt"
 }
 
 measure_mounts() {
     local files
+    measure_memory "${trees[-1]}"
     for files in "${trees[@]}"; do
-        mount_tree "$files"
-        if ((files == trees[-1])); then
-            mount_again "$files"
-        fi
-        "$vst" umount "$mnt"
+        make_tree "$files"
+        measure_tree "$files"
+        forget_tree
     done
 }
 
