@@ -135,6 +135,12 @@ impl Worktree {
         let (settled, left): (Vec<Ino>, _) =
             std::mem::take(&mut dirty.inodes).into_iter().partition(is_settled);
         dirty.inodes = left;
+        // Files that are written and closed all the time come here all the time: before the list
+        // grows, it is looked through for those that are there already.
+        if dirty.settled.len() + settled.len() > dirty.settled.capacity() {
+            dirty.settled.sort_unstable();
+            dirty.settled.dedup();
+        }
         dirty.settled.extend(settled);
     }
 }

@@ -102,6 +102,23 @@ fn a_commit_of_settled_files_encodes_no_entry_of_theirs() {
 }
 
 #[test]
+fn a_file_that_is_settled_again_and_again_takes_no_more_memory() {
+    let mut fs = large();
+    let inos: Vec<Ino> = (0..40).map(|file| fs.ino(&format!("d7/f{file}"))).collect();
+    for round in 0..200_u64 {
+        inos.iter().for_each(|ino| fs.write_ino(*ino, 0, &round.to_le_bytes()));
+        let files = fs.tree.to_settle(fs.tree.dirty_files(), u64::MAX);
+        hash_files(&files, &mut Hasher::default(), &fs.objects).unwrap();
+        assert_eq!(fs.tree.settle(files, &fs.objects), 40);
+    }
+    let listed = fs.tree.dirty.inodes.len() + fs.tree.dirty.settled.len();
+    assert!(listed < 1000, "{listed} inodes listed for 40 files");
+    assert_eq!(fs.commit().files, 0);
+    fs.reopen();
+    assert_eq!(fs.read("d7/f39"), 199_u64.to_le_bytes());
+}
+
+#[test]
 fn a_directory_that_is_always_busy_hashes_what_changed() {
     let mut fs = large();
     let inos: Vec<Ino> = (0..100).map(|file| fs.ino(&format!("d7/f{file}"))).collect();
