@@ -86,7 +86,7 @@ impl Index {
         }
         let listed = shard.listed.get(id).copied();
         let fingerprint = fingerprint(id);
-        let first = shard.sealed.partition_point(|at| at.fingerprint < fingerprint);
+        let first = first_from(&shard.sealed, fingerprint);
         let equal = shard.sealed[first..].iter().take_while(|at| at.fingerprint == fingerprint);
         let mut sealed: Vec<_> = equal.copied().collect();
         sealed.reverse();
@@ -109,7 +109,7 @@ impl Index {
         let digits = prefix.digits().saturating_sub(2).min(8) as u32;
         let mask = u32::MAX.checked_shl(32 - 4 * digits).unwrap_or(0);
         let low = fingerprint(&prefix.lowest()) & mask;
-        let first = shard.sealed.partition_point(|at| at.fingerprint < low);
+        let first = first_from(&shard.sealed, low);
         let within = shard.sealed[first..].iter().take_while(|at| at.fingerprint & mask == low);
         Ok((listed, within.copied().collect()))
     }
@@ -184,7 +184,72 @@ impl SealedAt {
     }
 }
 
+/// The index of the first of sorted places whose fingerprint is at least this.
+///
+/// Fingerprints are digests, so they lie where their value says, give or take the square root of
+/// their number: searching from there on in growing steps meets two or three cache lines, where
+/// halving the whole meets one a step.
+fn first_from(sorted: &[SealedAt], fingerprint: u32) -> usize {
+    let len = sorted.len();
+    let below = |at: usize| sorted[at].fingerprint < fingerprint;
+    // Below `len`, since the fingerprint is below 2^32.
+    let guess = ((u64::from(fingerprint) * len as u64) >> 32) as usize;
+    let (mut low, mut high, mut step) = (0, guess, 1);
+    if guess < len && below(guess) {
+        low = guess + 1;
+        high = len.min(low + step);
+        while high < len && below(high) {
+            step *= 2;
+            low = high + 1;
+            high = len.min(low + step);
+        }
+    } else {
+        while high > step && !below(high - step) {
+            high -= step;
+            step *= 2;
+        }
+        if high > step {
+            low = high - step;
+        }
+    }
+    low + sorted[low..high].partition_point(|at| at.fingerprint < fingerprint)
+}
+
 /// The four bytes after the one that chooses the shard, so that their order is that of the ids.
 fn fingerprint(id: &ObjectId) -> u32 {
     (id.prefix_u64() >> 24) as u32 // The shift leaves them in the low half.
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+
+    use super::{SealedAt, first_from};
+
+    fn fingerprints() -> impl Strategy<Value = Vec<u32>> {
+        prop_oneof![
+            vec(any::<u32>(), 0..600),
+            // Not as digests are: gathered at the ends, and alike.
+            vec(0..50_u32, 0..600),
+            vec(u32::MAX - 50..=u32::MAX, 0..600),
+            vec(prop_oneof![Just(0), Just(1 << 31), Just(u32::MAX)], 0..600),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_search_finds_what_halving_finds(
+            mut all in fingerprints(),
+            probes in vec(any::<u32>(), 0..20),
+        ) {
+            all.sort_unstable();
+            let sealed = |fingerprint| SealedAt { fingerprint, pack: 0, position: 0 };
+            let sorted: Vec<SealedAt> = all.iter().copied().map(sealed).collect();
+            for probe in probes.into_iter().chain(all.iter().copied()).chain([0, 25, u32::MAX]) {
+                let expected = all.partition_point(|fingerprint| *fingerprint < probe);
+                assert_eq!(first_from(&sorted, probe), expected, "{probe} in {all:?}");
+            }
+        }
+    }
 }
