@@ -16,8 +16,6 @@
 //! Which of several names share a file is told by the trees' tables of links and is not compared.
 
 mod renames;
-#[cfg(test)]
-mod tests;
 
 use super::committed::{CommittedDirectory, CommittedTree};
 use crate::model::{Entry, EntryBody, Meta, NodeId, ObjectError, ObjectSource, RootId, Timestamp};

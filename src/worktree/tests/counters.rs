@@ -7,7 +7,7 @@ use super::{Objects, at, name};
 use crate::format::worktree::WorktreeState;
 use crate::model::{FileKind, Ino, NewNode, Op};
 use crate::worktree::tree::Hasher;
-use crate::worktree::{Worktree, hash_files};
+use crate::worktree::{DiffOptions, Worktree, diff_roots, hash_files};
 
 /// A committed tree of 1000 directories with 100 files each. A clone costs nothing, so that all
 /// tests share it.
@@ -140,6 +140,21 @@ fn an_unchanged_tree_hashes_nothing() {
         assert_eq!(done.root, LARGE.1.root);
         assert!(fs.objects.puts() <= 1, "the root at most");
     }
+}
+
+#[test]
+fn comparing_two_commits_reads_the_paths_to_what_differs() {
+    let mut fs = reopened();
+    fs.write("d500/f50", 3, b"new");
+    let after = fs.commit().root;
+    let before = LARGE.1.root;
+    let reads = fs.objects.reads();
+    let changes = diff_roots(Some(&before), &after, &fs.objects, &DiffOptions::default()).unwrap();
+    let paths: Vec<&[u8]> = changes.iter().map(|change| &change.path[..]).collect();
+    assert_eq!(paths, [b"d500/f50"]);
+    // Of either commit the root, four levels and three.
+    let reads = fs.objects.reads() - reads;
+    assert!(reads <= 2 * 8, "{reads}");
 }
 
 #[test]
