@@ -22,9 +22,9 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
-    /// The store, or a file of it, was written by a newer program, or not by this one at all.
-    #[error("{} has the format {found:?}, which this vst does not know: use a newer one",
-        path.display())]
+    /// The store, or a file of it, was written by a newer program, an old one, or none of them.
+    #[error("{} has the format {found:?}, which this vst does not know: use a newer one, or the \
+        one that made it", path.display())]
     UnknownFormat {
         /// The store, or the file of it.
         path: PathBuf,

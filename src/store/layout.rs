@@ -1,7 +1,7 @@
 //! The directory of a store:
 //!
 //! ```text
-//! format     `vst store 1` and a newline: written last, so that it vouches for the rest
+//! format     `vst store 2` and a newline: written last, so that it vouches for the rest
 //! lock       see `lock`
 //! packs/     see `pack`
 //! refs/      see `refs`
@@ -22,7 +22,7 @@ use super::{Durability, StoreError, StoreLock, files};
 use crate::base::limits;
 
 const FORMAT_PREFIX: &str = "vst store ";
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// Where the files of a store are.
 #[derive(Clone, Debug)]
@@ -198,12 +198,12 @@ mod tests {
             fs::write(dir.path().join("format"), text).unwrap();
             Layout::new(dir.path()).inspect()
         };
-        assert_eq!(inspect(b"vst store 1\n").unwrap(), Found::Store);
-        let error = inspect(b"vst store 2\n").unwrap_err();
+        assert_eq!(inspect(b"vst store 2\n").unwrap(), Found::Store);
+        let error = inspect(b"vst store 3\n").unwrap_err();
         assert!(
-            matches!(&error, StoreError::UnknownFormat { found, .. } if found == "vst store 2")
+            matches!(&error, StoreError::UnknownFormat { found, .. } if found == "vst store 3")
         );
-        for damaged in [&b""[..], b"vst store 1", b"vst store \n", b"\xff\xfe", &[b'x'; 5000]] {
+        for damaged in [&b""[..], b"vst store 2", b"vst store \n", b"\xff\xfe", &[b'x'; 5000]] {
             let error = inspect(damaged).unwrap_err();
             assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
         }
