@@ -1,7 +1,8 @@
-//! Layer 0: what every other layer may use and that depends on nothing: bounds, the clock, short
-//! byte strings, histograms.
+//! Layer 0: what every other layer may use and that depends on nothing: bounds, the clock, the disk,
+//! short byte strings, histograms.
 
 pub mod clock;
+pub mod disk;
 mod latency;
 pub mod limits;
 mod small;
