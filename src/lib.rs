@@ -7,13 +7,14 @@
 //!
 //! | layer | module | owns |
 //! |---|---|---|
-//! | 0 | [`base`] | limits, the clock |
+//! | 0 | [`base`] | limits, the clock, the disk below |
 //! | 1 | [`model`] | ids, names, attributes, entries, commits, operations: plain values |
 //! | 1 | [`hash`] | BLAKE3, one at a time and in SIMD batches |
 //! | 2 | [`mod@format`] | bytes <-> model |
 //! | 2 | [`content`] | chunk boundaries and dirty extents of a file, no I/O |
 //! | 3 | [`worktree`] | the persistent tree: inodes, directories, operations, commit, diff; no I/O |
 //! | 3 | [`store`] | objects in memory and in packs, refs, the lock |
+//! | 3 | [`journal`] | the operations since the last checkpoint, on the disk before they are acknowledged |
 //! | 4 | [`repo`] | a store and a working tree put together: open, commit, checkpoint, restore |
 //! | 5 | [`vfs`] | a filesystem as calls: handles, control files, snapshots; knows no FUSE |
 //! | 6 | [`fuse`] | the FUSE protocol, on top of `vfs` |
@@ -25,6 +26,7 @@ pub mod content;
 pub mod format;
 pub mod fuse;
 pub mod hash;
+pub mod journal;
 pub mod model;
 pub mod repo;
 pub mod store;

@@ -168,16 +168,17 @@ fn commit(
     let begin = Instant::now();
     let settled = settle(live, hasher, objects)?;
     let snapshot = live.begin_commit();
-    let mut committed = snapshot.hash(hasher, objects)?;
+    let committed = snapshot.hash(hasher, objects)?;
     let mut took = begin.elapsed();
-    if store {
-        snapshot.store(&mut committed, hasher, objects, objects)?;
-    }
+    let unstored = store.then(|| snapshot.unstored(&committed));
     let begin = Instant::now();
     let (root, counts) = (committed.root, committed.counts);
     drop(snapshot);
     live.publish(committed);
     took += begin.elapsed();
+    if let Some(mut unstored) = unstored {
+        live.publish_stored(unstored.store(hasher, objects, objects)?);
+    }
     let mut counts = counted(&counts);
     counts.files += settled.files;
     counts.content_bytes += settled.content_bytes;

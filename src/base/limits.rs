@@ -93,6 +93,12 @@ pub const SETTLED_LISTED_MIN: usize = 32;
 pub const LOAD_RETRIES_MAX: usize = 256;
 /// File content that is in memory only. Whoever writes more waits until it is in the store.
 pub const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Most files whose contents are let go of at a time, while nobody can look at the tree.
+pub const PUBLISH_FILES_LOCKED_MAX: usize = 1024;
+/// Most commits that wait to be brought into the store. Whoever makes more waits for them.
+pub const UNWRITTEN_COMMITS_MAX: u64 = 4096;
+/// How long the thread that brings commits into the store waits for more to come.
+pub const WRITE_DELAY: Duration = Duration::from_millis(10);
 /// From so much on it goes to the store in the background.
 pub const DIRTY_BYTES_STORE: u64 = 64 * 1024 * 1024;
 /// Most files that wait to be hashed ahead of a commit; others are left to it.
@@ -116,3 +122,29 @@ pub const FUSE_THREADS_MIN: usize = 2;
 pub const WRITE_BYTES_MAX: u32 = 1024 * 1024;
 /// A list of states of the worktree that is longer is cut down when the store is opened.
 pub const STATE_LOG_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Smallest segment of the journal: any record fits.
+pub const JOURNAL_SEGMENT_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// Largest segment of the journal. A segment is as large as what was written since the last
+/// checkpoint, so that a journal that is used little takes little room.
+pub const JOURNAL_SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Room for operations that make room on a full disk.
+pub const JOURNAL_RESERVE_BYTES: u64 = 2 * 1024 * 1024;
+/// Room that a record may need beside its payload: the fields of the operations that are done
+/// together, two extended attributes of the largest size among them.
+pub const JOURNAL_RECORD_ROOM_BYTES: u64 = 256 * 1024;
+/// Payloads up to this size are written together with their record; larger ones without the lock
+/// that orders the operations.
+pub const JOURNAL_PAYLOAD_BYTES_INLINE: usize = 16 * 1024;
+/// From so many bytes on, a checkpoint is made in the background so that the journal can be cut.
+pub const JOURNAL_BYTES_CHECKPOINT: u64 = 128 * 1024 * 1024;
+/// Most bytes of a journal. Whoever would write more waits for a checkpoint.
+pub const JOURNAL_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// What replaying a commit costs, in operations.
+pub const JOURNAL_COMMIT_COST: u64 = 64;
+/// From this cost on, in operations, a checkpoint is made in the background.
+pub const JOURNAL_COST_CHECKPOINT: u64 = 256 * 1024;
+/// Highest cost of a journal. Whoever would add to it waits for a checkpoint.
+pub const JOURNAL_COST_MAX: u64 = 1024 * 1024;
+/// Longest time that passes until what was done is made durable without being asked for.
+pub const JOURNAL_SYNC_INTERVAL: Duration = Duration::from_millis(900);

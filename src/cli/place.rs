@@ -7,10 +7,11 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::daemon::Daemon;
-use super::error::CliError;
+use super::error::{CliError, report_line};
 use super::mountinfo::{MountEntry, MountTable};
 use super::paths::path_text;
 use super::users;
+use crate::base::limits::OBJECT_CACHE_BYTES;
 use crate::model::CommitId;
 use crate::repo::{History, Repo, RepoError, RepoOptions};
 use crate::store::{OpenOptions, Store, StoreError};
@@ -72,19 +73,45 @@ impl Place {
 
     /// Looks at the commits, beside the process that owns the store if there is one.
     pub(super) fn view(&self) -> Result<View, CliError> {
+        self.view_with(OBJECT_CACHE_BYTES)
+    }
+
+    /// As `view`, with so much memory for objects that have been read.
+    pub(super) fn view_with(&self, cache_bytes: usize) -> Result<View, CliError> {
         // First the head, then the store, which so has all that the head needs.
-        let head = match self.daemon.as_ref().map(Daemon::head).transpose() {
-            // What it wrote down before it died is all that there is.
+        let served = match self.daemon.as_ref().map(Daemon::head).transpose() {
             Err(CliError::DeadMount { .. }) => None,
             head => head?,
         };
-        let options = OpenOptions { read_only: true, ..OpenOptions::default() };
-        let history = History::new(Arc::new(Store::open(&self.store, options)?));
-        let head = match head {
+        let open = || -> Result<History, CliError> {
+            let options = OpenOptions { read_only: true, cache_bytes, ..OpenOptions::default() };
+            Ok(History::new(Arc::new(Store::open(&self.store, options)?)))
+        };
+        let mut history = open()?;
+        let head = match served {
             Some(head) => head,
-            None => history.head()?,
+            None => {
+                if !history.is_closed()? {
+                    self.recover();
+                    history = open()?;
+                }
+                history.head()?
+            }
         };
         Ok(View { history, head })
+    }
+
+    /// Brings what a process that died had left in the journal into the history.
+    fn recover(&self) {
+        let repo = Repo::open(&self.store, RepoOptions::default());
+        match repo.and_then(|repo| repo.close()) {
+            // Somebody has the store, and does it.
+            Ok(()) | Err(RepoError::Store(StoreError::Locked { .. })) => {}
+            Err(error) => report_line(&format!(
+                "what was done last in {} is in its journal and cannot be shown: {error}",
+                self.store.display()
+            )),
+        }
     }
 
     /// The process that serves the store where nothing can be changed, if one does.

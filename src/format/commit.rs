@@ -37,13 +37,14 @@ pub fn decode_commit(bytes: &[u8]) -> Result<Commit, FormatError> {
     }
     let parents = (0..count).map(|_| reader.id().map(CommitId::new)).collect::<Result<_, _>>()?;
     let time = reader.time()?;
-    let author = text(&mut reader, AUTHOR_BYTES_MAX)?;
-    let message = text(&mut reader, MESSAGE_BYTES_MAX)?;
+    let author = read_text(&mut reader, AUTHOR_BYTES_MAX)?;
+    let message = read_text(&mut reader, MESSAGE_BYTES_MAX)?;
     reader.finish()?;
     Ok(Commit { root, parents, time, author, message })
 }
 
-fn text(reader: &mut Reader<'_>, len_max: usize) -> Result<String, FormatError> {
+/// Reads a text of at most so many bytes.
+pub(super) fn read_text(reader: &mut Reader<'_>, len_max: usize) -> Result<String, FormatError> {
     let at = reader.clone();
     let bytes = reader.string(len_max)?;
     let text = std::str::from_utf8(bytes).map_err(|_| at.error("a text is not UTF-8"))?;

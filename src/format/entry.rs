@@ -32,7 +32,8 @@ const STORED_XATTRS: u8 = 0x20;
 const TREE: u8 = 0x40;
 const KNOWN: u8 = 0x7f;
 
-const KINDS: [FileKind; 7] = [
+/// Every kind of file, at the place that its number tells.
+pub(super) const KINDS: [FileKind; 7] = [
     FileKind::Regular,
     FileKind::Directory,
     FileKind::Symlink,

@@ -1,13 +1,18 @@
 //! The durable state of a worktree: what it knows beyond any commit.
 //!
 //! ```text
-//! worktree = "vw" version:u8(1) root:id side:id? places:id? head:id? next_ino:varint
-//!            ctime:time                       ("id?" is u8 0, or u8 1 and an id)
+//! worktree = "vw" version:u8(2) root:id side:id? places:id? head:id? next_ino:varint
+//!            ctime:time segment:varint offset:varint seq:varint commits:varint
+//!                                              ("id?" is u8 0, or u8 1 and an id)
 //! side     = "vs" version:u8(1) height:u8 item*
 //! item     = ino:varint ctime:time links:varint side:id?   beside a leaf of a directory's tree
 //! item     = child:id links:varint                 beside a node above
 //! place    = names:varint (parent:varint name:string)* recorded:varint digest:id*
 //! ```
+//!
+//! `segment`, `offset` and `seq` tell where in the journal the operations begin that the state does
+//! not have: the number of the segment, the offset in it, the number of the record. `commits` is
+//! the length of the list of commits when the state was written.
 //!
 //! A side lies beside a node of a directory's tree and has as many items, in the same order.
 //! `links` is the number of names of files that have several, at the entry or below it, and the
@@ -22,7 +27,7 @@ use super::bytes::{FormatError, Reader, put_string, put_time, put_varint};
 use crate::base::limits::{INO_MAX, LINKS_MAX, NAME_BYTES_MAX};
 use crate::model::{CommitId, Ino, Name, NodeId, ObjectId, RootId, Timestamp};
 
-const STATE_MAGIC: &[u8; 3] = b"vw\x01";
+const STATE_MAGIC: &[u8; 3] = b"vw\x02";
 const SIDE_MAGIC: &[u8; 3] = b"vs\x01";
 
 /// The durable state of a worktree.
@@ -40,6 +45,21 @@ pub struct WorktreeState {
     pub next_ino: u64,
     /// When the top directory last changed.
     pub ctime: Timestamp,
+    /// Where the operations begin that it does not have.
+    pub journal: JournalPosition,
+    /// How many commits were listed, all of them whole.
+    pub commits: u64,
+}
+
+/// A place in the journal: before a record, or at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalPosition {
+    /// The number of the segment.
+    pub segment: u64,
+    /// Where in the segment, in bytes.
+    pub offset: u64,
+    /// The number of the record.
+    pub seq: u64,
 }
 
 impl WorktreeState {
@@ -52,6 +72,10 @@ impl WorktreeState {
         put_option(&mut out, self.head.as_ref().map(CommitId::object));
         put_varint(&mut out, self.next_ino);
         put_time(&mut out, self.ctime);
+        let JournalPosition { segment, offset, seq } = self.journal;
+        for number in [segment, offset, seq, self.commits] {
+            put_varint(&mut out, number);
+        }
         out
     }
 
@@ -66,6 +90,12 @@ impl WorktreeState {
             head: read_option(&mut reader)?.map(CommitId::new),
             next_ino: reader.varint()?,
             ctime: reader.time()?,
+            journal: JournalPosition {
+                segment: reader.varint()?,
+                offset: reader.varint()?,
+                seq: reader.varint()?,
+            },
+            commits: reader.varint()?,
         };
         if state.next_ino <= Ino::ROOT.0 || state.next_ino > INO_MAX {
             return Err(reader.error("the next inode number is impossible"));

@@ -1,138 +1,68 @@
-//! Commits and checkpoints: what brings the working tree into the store.
+//! Checkpoints: what brings the working tree into the store, so that the journal can be cut.
 //!
-//! Both hash what changed and write the objects, then the state of the worktree, then list that
-//! state: the one step that makes it count. A checkpoint has no commit, and
-//! history knows nothing of it.
+//! A checkpoint hashes like a commit that no history names. It then writes the objects that the
+//! store lacks, of this and of all commits before, what the worktree knows beyond commits, and
+//! the state that names all that; makes them durable; lists the state, which is the one step that
+//! makes it count; and drops the journal before it. Others commit and write meanwhile.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parking_lot::MutexGuard;
 
-use super::{Committing, Repo, RepoError};
-use crate::base::Latency;
-use crate::base::limits::{CHUNK_BYTES_MIN, DIRTY_BYTES_MAX, DIRTY_BYTES_STORE, MESSAGE_BYTES_MAX};
-use crate::format::commit::encode_commit;
+use super::{Committing, Repo, RepoError, Storing};
+use crate::base::limits::{
+    CHUNK_BYTES_MIN, DIRTY_BYTES_MAX, DIRTY_BYTES_STORE, PUBLISH_FILES_LOCKED_MAX,
+};
 use crate::format::commit_log::CommitRecord;
+use crate::format::worktree::{JournalPosition, WorktreeState};
 use crate::hash::hash;
-use crate::model::{Commit, CommitId, ObjectId, ObjectKind, ObjectSink, RootId, Timestamp};
+use crate::journal::Point;
+use crate::model::{CommitId, Ino, ObjectId, ObjectKind, ObjectSink, RootId};
 use crate::store::Durability;
-use crate::worktree::{CommitCounts, Committed};
+use crate::worktree::tree::Hasher;
+use crate::worktree::{CommitCounts, Committed, Sides, Snapshot, StoredFile, Unstored, Worktree};
 
-/// What a commit is asked for with.
-#[derive(Clone, Debug, Default)]
-pub struct CommitRequest {
-    /// What to say about it.
-    pub message: String,
-    /// Who asks, if not the one who opened the repository.
-    pub author: Option<String>,
-    /// Make a commit even if nothing changed.
-    pub allow_empty: bool,
-    /// Wait until it is on the disk, whatever the repository's durability.
-    pub durable: bool,
+/// What was hashed and is not in the store yet.
+pub(super) struct Unwritten {
+    pub(super) unstored: Unstored,
+    /// The commit that was made of it, and its object.
+    pub(super) commit: Option<(CommitRecord, Vec<u8>)>,
 }
 
-/// Counters of commits since the repository was opened.
-#[derive(Debug, Default)]
-pub struct CommitStats {
-    /// Commits made.
-    pub commits: AtomicU64,
-    /// Commits asked for when nothing had changed.
-    pub unchanged: AtomicU64,
-    /// Commits that failed.
-    pub failed: AtomicU64,
-    /// Checkpoints made.
-    pub checkpoints: AtomicU64,
-    /// Time that commits took in all, in nanoseconds.
-    pub commit_nanos: AtomicU64,
-    /// How long each commit took.
-    pub commit_latency: Latency,
-    /// How long each checkpoint took, as an `fsync` makes it.
-    pub checkpoint_latency: Latency,
-    /// Nodes and sides hashed.
-    pub nodes_hashed: AtomicU64,
-    /// Files hashed.
-    pub files_hashed: AtomicU64,
-    /// Bytes of content hashed.
-    pub content_bytes_hashed: AtomicU64,
-    /// Files that were hashed and had their entries written ahead of a commit.
-    pub files_settled: AtomicU64,
+/// A snapshot that was hashed, and what there was when it was taken.
+pub(super) struct Hashed {
+    pub(super) snapshot: Snapshot,
+    pub(super) committed: Committed,
+    pub(super) head: Option<CommitId>,
+    pub(super) point: Point,
+    changes: u64,
 }
 
 impl Repo {
-    /// Makes a commit of every operation that was applied before the call, and returns its id;
-    /// the head's id if nothing changed since.
-    ///
-    /// On return the commit survives the end of the process, and with strict durability, or if
-    /// the request says so, that of the machine. On failure the tree is as it was.
-    pub fn commit(&self, request: &CommitRequest) -> Result<CommitId, RepoError> {
-        if request.message.len() > MESSAGE_BYTES_MAX {
-            return Err(RepoError::MessageTooLong { max: MESSAGE_BYTES_MAX });
-        }
-        let start = Instant::now();
-        let result = self.commit_now(request);
-        let stats = self.stats();
-        let counter = match &result {
-            Ok((_, true)) => &stats.commits,
-            Ok((_, false)) => &stats.unchanged,
-            Err(_) => &stats.failed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        stats.commit_latency.add(start.elapsed());
-        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        stats.commit_nanos.fetch_add(nanos, Ordering::Relaxed);
-        result.map(|(id, _)| id)
-    }
-
-    fn commit_now(&self, request: &CommitRequest) -> Result<(CommitId, bool), RepoError> {
-        let mut committing = self.committing.lock();
-        let durability = match request.durable {
-            true => Durability::Strict,
-            false => self.options.durability,
-        };
-        let time = Timestamp::now();
-        let made = self.write_state(&mut committing, durability, |root, head, head_root| {
-            if head.is_some() && head_root == Some(root) && !request.allow_empty {
-                return None;
-            }
-            let author = request.author.as_ref().unwrap_or(&self.options.author);
-            Some(Commit {
-                root,
-                parents: head.into_iter().collect(),
-                time,
-                author: author.clone(),
-                message: request.message.clone(),
-            })
-        })?;
-        match made {
-            (_, Some(id)) => {
-                // The state is listed, so the commit is made, whatever happens to the list: it is
-                // brought up to date when the store is next opened.
-                let record = CommitRecord { id, time };
-                if let Err(error) = self.store().commits().append(record, durability) {
-                    log::error!("commit {id} cannot be listed among the snapshots: {error}");
-                }
-                Ok((id, true))
-            }
-            (Some(head), None) => Ok((head, false)),
-            (None, None) => unreachable!("a tree without a head is always committed"),
-        }
-    }
-
-    /// Brings the working tree into the store without a commit. With strict durability
-    /// everything that was applied before the call is on the disk on return.
-    pub fn checkpoint(&self, durability: Durability) -> Result<(), RepoError> {
+    /// Brings the working tree into the store, durably, and cuts the journal: everything that was
+    /// applied before the call is on the disk on return.
+    pub fn checkpoint(&self) -> Result<(), RepoError> {
         let start = Instant::now();
         let wanted = self.changes.load(Ordering::Acquire);
-        let mut committing = self.committing.lock();
-        if durability == Durability::Strict && committing.durable_changes >= wanted.max(1) {
+        let mut storing = self.storing.lock();
+        if storing.saved_changes >= wanted.max(1) && self.journal.failure().is_none() {
             // Somebody else's checkpoint, which began after this call did, has done it.
             return Ok(());
         }
         self.stats().checkpoints.fetch_add(1, Ordering::Relaxed);
-        let result = self.write_state(&mut committing, durability, |_, _, _| None).map(drop);
+        let result = self.save(&mut storing).map(drop);
         self.stats().checkpoint_latency.add(start.elapsed());
         result
+    }
+
+    /// Makes everything that was applied before the call durable.
+    pub fn sync(&self) -> Result<(), RepoError> {
+        if self.journal.failure().is_some() {
+            return self.checkpoint();
+        }
+        Ok(self.journal.sync()?)
     }
 
     /// Brings dirty contents into the store if they take much memory: by another thread, or, if it
@@ -142,94 +72,238 @@ impl Repo {
         let dirty = dirty_bytes();
         if dirty <= DIRTY_BYTES_MAX {
             if dirty > DIRTY_BYTES_STORE {
-                self.settler.store_soon();
+                self.keeper.store_soon();
             }
             return Ok(());
         }
-        let mut committing = self.committing.lock();
+        let mut storing = self.storing.lock();
         if dirty_bytes() > DIRTY_BYTES_MAX {
-            self.write_state(&mut committing, Durability::Fast, |_, _, _| None)?;
+            self.write_all(&mut storing)?;
         }
         Ok(())
     }
 
     /// Makes everything durable and seals what is open.
     pub fn close(&self) -> Result<(), RepoError> {
-        let mut committing = self.committing.lock();
-        self.write_state(&mut committing, Durability::Strict, |_, _, _| None)?;
-        Ok(self.store().close()?)
+        let mut storing = self.storing.lock();
+        let point = self.save(&mut storing)?;
+        self.store().close()?;
+        // What was appended since stays.
+        Ok(self.journal.close(&point)?)
     }
 
-    /// Hashes and writes what changed, with a commit if `describe` wants one for the root; lists
-    /// the state. Returns the head before, and the commit.
-    pub(super) fn write_state(
+    /// Hashes what is dirty, and leaves it to be stored. Returns the root.
+    pub fn hash(&self) -> Result<RootId, RepoError> {
+        let mut committing = self.committing.lock();
+        self.hash_locked(&mut committing)
+    }
+
+    pub(super) fn hash_locked(
         &self,
         committing: &mut MutexGuard<'_, Committing>,
-        durability: Durability,
-        describe: impl FnOnce(RootId, Option<CommitId>, Option<RootId>) -> Option<Commit>,
-    ) -> Result<(Option<CommitId>, Option<CommitId>), RepoError> {
-        let packs = self.store().packs().clone();
+    ) -> Result<RootId, RepoError> {
+        let hashed = self.begin(committing, |_| Ok(()))?;
+        let root = hashed.committed.root;
+        self.finish(committing, hashed, None, |_| Ok(()))?;
+        Ok(root)
+    }
+
+    /// Brings everything that was committed into the store, so that it can be looked at there.
+    /// Costs nothing when that has been done.
+    pub fn write_commits(&self) -> Result<(), RepoError> {
+        if self.unwritten_commits() == 0 {
+            return Ok(());
+        }
+        self.write_queue(&mut self.storing.lock())
+    }
+
+    /// Brings everything into the store as it is now; it need not be durable.
+    pub(super) fn write_all(
+        &self,
+        storing: &mut MutexGuard<'_, Storing>,
+    ) -> Result<RootId, RepoError> {
+        let root = self.hash()?;
+        self.write_queue(storing)?;
+        Ok(root)
+    }
+
+    /// Takes a snapshot, and hashes it. `mark` is called while nobody else can change the tree.
+    pub(super) fn begin(
+        &self,
+        committing: &mut MutexGuard<'_, Committing>,
+        mark: impl FnOnce(&Self) -> Result<(), RepoError>,
+    ) -> Result<Hashed, RepoError> {
         // Hashing a large file takes so long that it might change meanwhile, and then it was in
         // vain: the snapshot has a version of it that stays.
         let files = self.look(|tree| tree.dirty_files().to_vec());
         self.settle(&files, CHUNK_BYTES_MIN as u64, &mut committing.hasher);
-        let (snapshot, head, changes) = {
+        let (snapshot, head, point, changes) = {
             let mut live = self.live.write();
+            let point = self.journal.point()?;
+            mark(self)?;
             let changes = self.changes.fetch_add(1, Ordering::AcqRel) + 1;
-            (live.begin_commit(), live.head, changes)
+            (live.begin_commit(), live.head, point, changes)
         };
-        let write = || -> Result<(Committed, Option<CommitId>, ObjectId), RepoError> {
-            let hasher = &mut committing.hasher;
-            let mut committed = snapshot.hash(hasher, packs.as_ref())?;
-            let mut state =
-                snapshot.store(&mut committed, hasher, packs.as_ref(), packs.as_ref())?;
-            let commit = describe(committed.root, head, committing.head_root);
-            let commit = match commit {
-                Some(commit) => {
-                    let bytes = encode_commit(&commit);
-                    let id = ObjectId::from_bytes(hash(&bytes));
-                    packs.put(ObjectKind::Commit, &id, &bytes)?;
-                    state.head = Some(CommitId::new(id));
-                    state.head
-                }
-                None => None,
-            };
-            let bytes = state.encode();
-            let id = ObjectId::from_bytes(hash(&bytes));
-            let before = committing.state.as_ref().map(|(_, id)| *id);
-            if before != Some(id) {
-                packs.put(ObjectKind::Worktree, &id, &bytes)?;
-                packs.flush()?;
-            }
-            if durability == Durability::Strict {
-                packs.sync()?;
-            }
-            if before != Some(id) || durability == Durability::Strict {
-                self.store().states().append(&id, durability)?;
-            }
-            committing.state = Some((state, id));
-            Ok((committed, commit, id))
-        };
-        match write() {
-            Ok((committed, commit, _)) => {
+        match snapshot.hash(&mut committing.hasher, self.source()) {
+            Ok(committed) => {
                 self.count(&committed);
-                drop(snapshot);
-                let mut live = self.live.write();
-                if commit.is_some() {
-                    live.head = commit;
-                    committing.head_root = Some(committed.root);
-                }
-                if durability == Durability::Strict {
-                    committing.durable_changes = changes;
-                }
-                live.publish(committed);
-                Ok((head, commit))
+                Ok(Hashed { snapshot, committed, head, point, changes })
             }
             Err(error) => {
                 self.live.write().abort_commit(snapshot);
-                Err(error)
+                Err(error.into())
             }
         }
+    }
+
+    /// Puts what was hashed into the live tree, and leaves it to be stored. `tell` is called while
+    /// nobody else can change the tree; if it fails, all is dirty again.
+    pub(super) fn finish(
+        &self,
+        committing: &mut MutexGuard<'_, Committing>,
+        hashed: Hashed,
+        commit: Option<(CommitRecord, Vec<u8>)>,
+        tell: impl FnOnce(&mut Worktree) -> Result<(), RepoError>,
+    ) -> Result<(), RepoError> {
+        let Hashed { snapshot, committed, .. } = hashed;
+        let mut unstored = snapshot.unstored(&committed);
+        // Publishing is cheapest when nobody shares the tree.
+        drop(snapshot);
+        let told = unstored.store_xattrs(self.packs()).map_err(RepoError::from);
+        {
+            let mut live = self.live.write();
+            if let Err(error) = told.and_then(|()| tell(&mut live)) {
+                live.abort_hashed(&committed);
+                return Err(error);
+            }
+            committing.note_changed(committed.directories());
+            live.publish(committed);
+        }
+        if commit.is_some() {
+            self.unwritten_commits.fetch_add(1, Ordering::AcqRel);
+        }
+        self.queue.lock().push_back(Unwritten { unstored, commit });
+        Ok(())
+    }
+
+    /// Brings into the store what was hashed so far, and lists its commits.
+    pub(super) fn write_queue(
+        &self,
+        storing: &mut MutexGuard<'_, Storing>,
+    ) -> Result<(), RepoError> {
+        let mut taken = std::mem::take(&mut *self.queue.lock());
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let written = self.write(&mut taken, storing);
+        // What is left comes before what others have added meanwhile.
+        let mut queue = self.queue.lock();
+        taken.append(&mut queue);
+        *queue = taken;
+        written
+    }
+
+    fn write(
+        &self,
+        taken: &mut VecDeque<Unwritten>,
+        storing: &mut MutexGuard<'_, Storing>,
+    ) -> Result<(), RepoError> {
+        let packs = self.packs();
+        for Unwritten { unstored, commit } in &mut *taken {
+            let files = unstored.store(&mut storing.hasher, packs, packs)?;
+            self.let_go(files);
+            if let Some((record, bytes)) = commit {
+                packs.put(ObjectKind::Commit, record.id.object(), bytes)?;
+            }
+        }
+        // Whoever finds a commit in the list finds its objects too.
+        packs.flush()?;
+        while let Some(Unwritten { commit, .. }) = taken.front() {
+            if let Some((record, _)) = commit {
+                self.store().commits().append(*record, Durability::Fast)?;
+                self.unwritten_commits.fetch_sub(1, Ordering::AcqRel);
+            }
+            taken.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Lets go of contents that are in the store.
+    fn let_go(&self, mut files: Vec<StoredFile>) {
+        while !files.is_empty() {
+            let some = files.split_off(files.len().saturating_sub(PUBLISH_FILES_LOCKED_MAX));
+            self.live.write().publish_stored(some);
+        }
+    }
+
+    /// Brings everything into the store, durably, and cuts the journal. Returns the place in it
+    /// up to which the store has everything.
+    fn save(&self, storing: &mut MutexGuard<'_, Storing>) -> Result<Point, RepoError> {
+        let (tree, root, point, changes, changed) = {
+            let mut committing = self.committing.lock();
+            let hashed = self.begin(&mut committing, |_| Ok(()))?;
+            let tree = hashed.snapshot.hashed(&hashed.committed);
+            let (root, point, changes) = (hashed.committed.root, hashed.point, hashed.changes);
+            self.finish(&mut committing, hashed, None, |_| Ok(()))?;
+            (tree, root, point, changes, std::mem::take(&mut committing.changed))
+        };
+        let mut save = || -> Result<Sides, RepoError> {
+            self.write_queue(storing)?;
+            let hasher = &mut storing.hasher;
+            let (state, sides) = self.put_state(&tree, root, point.position, &changed, hasher)?;
+            // What the state names, and the commits that it counts, come to the disk before it.
+            self.store().sync()?;
+            self.store().states().append(&state, Durability::Strict)?;
+            Ok(sides)
+        };
+        let saved = save();
+        drop(tree);
+        let mut committing = self.committing.lock();
+        match saved {
+            Ok(sides) => {
+                storing.saved_changes = changes;
+                let untold = self.live.write().publish_sides(sides);
+                committing.note_changed(untold);
+            }
+            Err(error) => {
+                committing.note_changed(changed);
+                return Err(error);
+            }
+        }
+        drop(committing);
+        self.journal.cut(&point)?;
+        Ok(point)
+    }
+
+    /// Puts into the store what a tree, whose nodes are there, knows beyond commits, and its state.
+    /// Returns the id of the state.
+    pub(super) fn put_state(
+        &self,
+        tree: &Worktree,
+        root: RootId,
+        journal: JournalPosition,
+        changed: &[Ino],
+        hasher: &mut Hasher,
+    ) -> Result<(ObjectId, Sides), RepoError> {
+        let packs = self.packs();
+        let before = hasher.counts;
+        let sides = tree.store_sides(changed, hasher, packs, packs)?;
+        let hashed = hasher.counts.nodes + hasher.counts.sides - before.nodes - before.sides;
+        self.stats().nodes_hashed.fetch_add(hashed, Ordering::Relaxed);
+        let state = WorktreeState {
+            root,
+            side: sides.top,
+            places: sides.places,
+            head: tree.head,
+            next_ino: tree.next_ino(),
+            ctime: tree.top().ctime,
+            journal,
+            commits: self.store().commits().records().len() as u64,
+        };
+        let bytes = state.encode();
+        let id = ObjectId::from_bytes(hash(&bytes));
+        packs.put(ObjectKind::Worktree, &id, &bytes)?;
+        Ok((id, sides))
     }
 
     pub(super) fn count_contents(&self, counts: &CommitCounts) {
@@ -241,7 +315,6 @@ impl Repo {
     fn count(&self, committed: &Committed) {
         let (stats, counts) = (self.stats(), &committed.counts);
         self.count_contents(counts);
-        let nodes = counts.hashed.nodes + counts.hashed.sides;
-        stats.nodes_hashed.fetch_add(nodes, Ordering::Relaxed);
+        stats.nodes_hashed.fetch_add(counts.hashed.nodes, Ordering::Relaxed);
     }
 }

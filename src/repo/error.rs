@@ -1,6 +1,7 @@
 //! What can go wrong with a repository.
 
 use crate::format::bytes::FormatError;
+use crate::journal::JournalError;
 use crate::model::{ObjectError, ObjectId};
 use crate::store::StoreError;
 use crate::worktree::OpError;
@@ -19,6 +20,15 @@ pub enum RepoError {
     /// An operation on the tree failed.
     #[error(transparent)]
     Op(#[from] OpError),
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal does not lead from the last state of the worktree to the present.
+    #[error("the journal does not fit the store: {what}")]
+    Unreplayable {
+        /// What does not fit.
+        what: String,
+    },
     /// A text names no commit.
     #[error(transparent)]
     Revision(#[from] RevisionError),

@@ -8,8 +8,9 @@ use super::RepoError;
 use crate::format::commit::decode_commit;
 use crate::format::commit_log::CommitRecord;
 use crate::format::worktree::WorktreeState;
-use crate::model::{Commit, CommitId, ObjectError, ObjectId, ObjectSource};
-use crate::store::{Durability, Store};
+use crate::journal::Journal;
+use crate::model::{Commit, CommitId, ObjectId, ObjectSource};
+use crate::store::Store;
 
 /// The commits of a store.
 #[derive(Clone)]
@@ -56,7 +57,7 @@ impl History {
     /// The commit that the tree stands on, as far as it was written down. The process that has
     /// the store open knows better.
     pub fn head(&self) -> Result<Option<CommitId>, RepoError> {
-        Ok(self.worktree_state()?.and_then(|(state, _)| state.head))
+        Ok(self.worktree_state()?.and_then(|state| state.head))
     }
 
     /// Follows the first parents from a commit on, newest first, `max` commits at most.
@@ -72,34 +73,22 @@ impl History {
         Ok(entries)
     }
 
-    /// The last state of the worktree that was written, with the id of its object.
-    pub(super) fn worktree_state(&self) -> Result<Option<(WorktreeState, ObjectId)>, RepoError> {
-        let mut lost = None;
-        for id in self.store.states().states()? {
-            match self.source().get(&id) {
-                Ok(bytes) => {
-                    let state = WorktreeState::decode(&bytes);
-                    return Ok(Some((state.map_err(|e| RepoError::damaged(&id, e))?, id)));
-                }
-                // It was listed, and then the power went before its objects were on the disk.
-                // Objects are written in order, so an older state that is there is whole.
-                Err(error @ ObjectError::Missing(_)) => {
-                    log::warn!("a state of the worktree is lost, an older one counts: {error}");
-                    lost = Some(error);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        lost.map_or(Ok(None), |error| Err(error.into()))
+    /// Tells whether all that was done is in the history: the process that did it has closed the
+    /// store. Otherwise one has it open, or one that had it open has died.
+    pub fn is_closed(&self) -> Result<bool, RepoError> {
+        Ok(Journal::is_closed(self.store.disk(), &self.store.journal())?)
     }
 
-    /// Lists a commit among the snapshots, unless it is: a process that was killed may have made
-    /// it and not got so far.
-    pub(super) fn list_commit(&self, id: &CommitId) -> Result<(), RepoError> {
-        if self.store.commits().find(id).is_none() {
-            let time = self.commit(id)?.time;
-            self.store.commits().append(CommitRecord { id: *id, time }, Durability::Fast)?;
-        }
-        Ok(())
+    /// The last state of the worktree that was written.
+    pub(super) fn worktree_state(&self) -> Result<Option<WorktreeState>, RepoError> {
+        // States are listed when they and all that they name are durable.
+        let newest = self.store.states().states()?.first().copied();
+        newest.map(|id| self.read_state(&id)).transpose()
+    }
+
+    /// Reads a state of the worktree.
+    pub(super) fn read_state(&self, id: &ObjectId) -> Result<WorktreeState, RepoError> {
+        let bytes = self.source().get(id)?;
+        WorktreeState::decode(&bytes).map_err(|e| RepoError::damaged(id, e))
     }
 }

@@ -1,35 +1,48 @@
 //! Layer 4: a store and a working tree put together.
 //!
-//! Locks, in the order in which they are taken: `committing`, then `live`. Neither is held while
-//! a disk is waited for, but for `committing`, which is what makes commits one after another.
+//! Locks, in the order in which they are taken: `storing`, `committing`, `live`, those of the
+//! journal; `queue` and `newest` are leaves. `live` orders the operations, and is held while their records are
+//! appended to the journal. `committing` makes commits one after another, and is held while they
+//! hash. `storing` makes what goes to the store come one after another, and is the only one that is
+//! held while a disk is waited for, but for a restore, which lets no commit come between.
 
 mod checkpoint;
+mod commit;
+mod edit;
 mod error;
 mod history;
+mod keeper;
+mod recover;
 mod restore;
 mod revision;
 mod settler;
 mod status;
 
-use std::path::Path;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 
-use crate::base::limits::{LOAD_RETRIES_MAX, OBJECT_CACHE_BYTES};
-use crate::format::worktree::WorktreeState;
-use crate::model::{CommitId, ObjectError, ObjectId, ObjectSource, Op, RootId, Timestamp};
-use crate::store::{Durability, OpenOptions, PackStore, Store};
+use crate::base::limits::{JOURNAL_BYTES_MAX, JOURNAL_COST_MAX, OBJECT_CACHE_BYTES};
+use crate::format::commit_log::CommitRecord;
+use crate::journal::{Journal, Urgency};
+use crate::model::{CommitId, Ino, ObjectError, ObjectId, ObjectSource, RootId};
+use crate::store::{Durability, PackStore, Store};
+use crate::worktree::Worktree;
 use crate::worktree::tree::Hasher;
-use crate::worktree::{OpError, Worktree};
 
-pub use checkpoint::{CommitRequest, CommitStats};
+use self::checkpoint::Unwritten;
+use self::keeper::Keeper;
+use self::settler::Settler;
+
+pub use commit::{CommitRequest, CommitStats};
+pub use edit::Edit;
 pub use error::RepoError;
 pub use history::{History, LogEntry};
 pub use restore::{RestoreRequest, Restored, Touched};
 pub use revision::{Revision, RevisionError};
-use settler::Settler;
 
 /// How a repository is opened.
 #[derive(Clone, Debug)]
@@ -63,63 +76,80 @@ pub struct Repo {
     history: History,
     options: RepoOptions,
     live: RwLock<Worktree>,
+    journal: Journal,
     committing: Mutex<Committing>,
-    /// Counts the mutations of the tree.
+    storing: Mutex<Storing>,
+    /// What was hashed and has yet to be stored, oldest first.
+    queue: Mutex<VecDeque<Unwritten>>,
+    /// How many commits are in there, or on their way from there into the list of commits.
+    unwritten_commits: AtomicU64,
+    /// The commit that was made last.
+    newest: Mutex<Option<CommitRecord>>,
+    /// Counts the changes of the tree and of what is loaded of it.
     changes: AtomicU64,
     stats: CommitStats,
     settler: Settler,
+    keeper: Keeper,
+    /// Dropped with the repository, which ends the thread that syncs.
+    syncing: Mutex<Option<Sender<()>>>,
 }
 
 /// What only the one who commits needs.
+#[derive(Default)]
 struct Committing {
     hasher: Hasher,
     /// The root that the head has.
     head_root: Option<RootId>,
-    /// The root and the object of the last state that was written.
-    state: Option<(WorktreeState, ObjectId)>,
-    /// Mutations that the last durable state holds.
-    durable_changes: u64,
+    /// Directories that changed since the last checkpoint; some are listed twice.
+    changed: Vec<Ino>,
+    /// The length of the list at which it is looked through for those.
+    changed_max: usize,
 }
 
-impl Repo {
-    /// Opens the store in a directory and the working tree in it; makes both if the directory is
-    /// missing or empty. Reads a few objects, whatever the size of the tree.
-    pub fn open(dir: &Path, options: RepoOptions) -> Result<Self, RepoError> {
-        let open = OpenOptions {
-            read_only: false,
-            cache_bytes: options.cache_bytes,
-            durability: options.durability,
-        };
-        let history = History::new(Arc::new(Store::create_or_open(dir, open)?));
-        let state = history.worktree_state()?;
-        let (live, head_root) = match &state {
-            Some((state, _)) => {
-                let live = Worktree::open(state, history.source())?;
-                let head = state.head.map(|head| history.commit(&head)).transpose()?;
-                (live, head.map(|head| head.root))
-            }
-            None => {
-                let time = Timestamp::now();
-                (Worktree::new(options.uid, options.gid, 0o755, time), None)
-            }
-        };
-        if let Some(head) = live.head {
-            history.list_commit(&head)?;
+/// What only the one who stores needs.
+#[derive(Default)]
+struct Storing {
+    hasher: Hasher,
+    /// Changes that the last durable state holds.
+    saved_changes: u64,
+}
+
+impl Committing {
+    fn note_changed(&mut self, inos: impl IntoIterator<Item = Ino>) {
+        self.changed.extend(inos);
+        if self.changed.len() > self.changed_max {
+            self.changed.sort_unstable();
+            self.changed.dedup();
+            self.changed_max = (2 * self.changed.len()).max(CHANGED_LISTED_MIN);
         }
-        let hasher = Hasher::default();
-        let committing = Committing { hasher, head_root, state, durable_changes: 0 };
-        Ok(Self {
+    }
+}
+
+/// Shorter lists are not worth a look for what is listed twice.
+const CHANGED_LISTED_MIN: usize = 4096;
+
+impl Repo {
+    fn new(history: History, options: RepoOptions, live: Worktree, journal: Journal) -> Self {
+        Self {
+            newest: Mutex::new(history.newest()),
             history,
             options,
             live: RwLock::new(live),
-            committing: Mutex::new(committing),
+            journal,
+            committing: Mutex::default(),
+            storing: Mutex::default(),
+            queue: Mutex::default(),
+            unwritten_commits: AtomicU64::new(0),
             changes: AtomicU64::new(0),
             stats: CommitStats::default(),
             settler: Settler::new(),
-        })
+            keeper: Keeper::new(),
+            syncing: Mutex::default(),
+        }
     }
 
-    /// The commits and what they hold.
+    /// The commits and what they hold. Those that were made a moment ago may not be there yet:
+    /// see [`Self::write_commits`].
     pub fn history(&self) -> &History {
         &self.history
     }
@@ -129,9 +159,23 @@ impl Repo {
         self.history.store()
     }
 
+    fn packs(&self) -> &PackStore {
+        self.history.store().packs()
+    }
+
+    /// The operations since the last checkpoint.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
     /// How often what was committed, and how long it took.
     pub fn stats(&self) -> &CommitStats {
         &self.stats
+    }
+
+    /// How many commits are in the journal and not in the store yet.
+    pub fn unwritten_commits(&self) -> u64 {
+        self.unwritten_commits.load(Ordering::Acquire)
     }
 
     /// Where objects are read from. A read may wait for a disk.
@@ -144,40 +188,31 @@ impl Repo {
         self.live.read().head
     }
 
+    /// The commit that was made last, if any was.
+    pub fn newest(&self) -> Option<CommitRecord> {
+        *self.newest.lock()
+    }
+
     /// Looks at the tree. Nothing that waits may be done meanwhile: take a clone of what is
     /// needed, which is a pointer, and look at that.
     pub fn look<T>(&self, look: impl FnOnce(&Worktree) -> T) -> T {
         look(&self.live.read())
     }
 
-    /// Applies an operation to the tree.
-    pub fn apply(&self, op: &Op) -> Result<(), OpError> {
-        self.update(|tree, src| tree.apply(op, src))
-    }
-
-    /// Changes the tree. `change` is called under the lock with a source that does not wait for
-    /// a disk; when it asks for what is not in memory, which must leave the tree as it was, that
-    /// is read without the lock and `change` is called again.
-    pub fn update<T>(
-        &self,
-        mut change: impl FnMut(&mut Worktree, &dyn ObjectSource) -> Result<T, OpError>,
-    ) -> Result<T, OpError> {
-        let packs = self.history.store().packs();
-        for _ in 0..LOAD_RETRIES_MAX {
-            let result = {
-                let mut live = self.live.write();
-                let result = change(&mut live, &CachedOnly(packs));
-                self.changes.fetch_add(1, Ordering::Release);
-                result
-            };
-            match result {
-                Err(OpError::Object(ObjectError::NotLoaded(id))) => drop(packs.get(&id)?),
-                result => return result,
-            }
+    /// Waits for a checkpoint if the journal cannot take more.
+    fn make_room(&self, urgency: Urgency) -> Result<(), RepoError> {
+        let (bytes, cost) = self.journal.lag();
+        let failed = self.journal.failure().is_some();
+        if !failed && bytes <= JOURNAL_BYTES_MAX && cost <= JOURNAL_COST_MAX {
+            return Ok(());
         }
-        // The cache is too small for what the operation needs, or others sweep it: better to
-        // wait under the lock than for ever.
-        change(&mut self.live.write(), packs.as_ref())
+        match self.checkpoint() {
+            Err(error) if urgency == Urgency::MakesRoom && !failed => {
+                log::warn!("the journal grows beyond its bound: {error}");
+                Ok(())
+            }
+            done => done,
+        }
     }
 }
 

@@ -9,14 +9,19 @@
 //! content. Files with several names are put together anew if names were tied or untied since.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 
-use super::{CommitRequest, Committing, Repo, RepoError, Revision};
-use crate::base::limits::RESTORE_TRIES_MAX;
+use super::{CommitRequest, Repo, RepoError, Revision};
+use crate::base::limits::{JOURNAL_COMMIT_COST, RESTORE_TRIES_MAX};
+use crate::format::journal::put_switch;
 use crate::format::root::Root;
+use crate::format::worktree::JournalPosition;
+use crate::journal::{RecordBuffer, Urgency};
 use crate::model::{
     CommitId, Entry, FileKind, Ino, Name, ObjectId, ObjectSource, Op, RootId, Timestamp,
 };
 use crate::store::Durability;
+use crate::worktree::tree::Hasher;
 use crate::worktree::{ChangeKind, CommittedTree, DiffOptions, OpError, Worktree, diff_entries};
 
 /// What to restore.
@@ -63,13 +68,16 @@ impl Repo {
     /// of a path it stands where it stood.
     pub fn restore(&self, request: &RestoreRequest) -> Result<Restored, RepoError> {
         let before = self.head();
+        self.write_commits()?;
         let id = self.history().resolve(&request.revision, before)?;
         let target = self.history().commit(&id)?.root;
         let message = format!("before restore of {}", request.revision);
         let saved = self.commit(&CommitRequest { message, ..CommitRequest::default() })?;
         let mut restored = self.replace(request, id, target)?;
         restored.saved = (Some(saved) != before).then_some(saved);
-        self.checkpoint(self.options.durability)?;
+        if self.options.durability == Durability::Strict {
+            self.sync()?;
+        }
         Ok(restored)
     }
 
@@ -79,25 +87,35 @@ impl Repo {
         id: CommitId,
         target: RootId,
     ) -> Result<Restored, RepoError> {
+        let mut storing = self.storing.lock();
         let mut committing = self.committing.lock();
         for attempt in 1.. {
-            self.write_state(&mut committing, Durability::Fast, |_, _, _| None)?;
+            let root = self.hash_locked(&mut committing)?;
+            self.write_queue(&mut storing)?;
             let (mut next, changes) = {
                 let live = self.live.read();
-                (live.clone(), self.changes.load(std::sync::atomic::Ordering::Acquire))
+                (live.clone(), self.changes.load(Ordering::Acquire))
             };
             if next.is_dirty() && attempt < RESTORE_TRIES_MAX {
                 continue;
             }
-            let restored = self.plan(&committing, &mut next, request, id, target)?;
+            let restored = self.plan(root, &mut next, request, id, target)?;
+            if request.path.is_none() {
+                next.head = Some(id);
+            }
+            let state = self.save_apart(&mut next, &committing.changed, &mut storing.hasher)?;
             let mut live = self.live.write();
-            if self.changes.load(std::sync::atomic::Ordering::Acquire) == changes {
+            if self.changes.load(Ordering::Acquire) == changes {
+                let mut record = RecordBuffer::new();
+                put_switch(record.fields(), &state);
+                self.journal.reserve(0, Urgency::Ordinary)?;
+                self.journal.append(&mut record, &[], 0, JOURNAL_COMMIT_COST)?;
                 if request.path.is_none() {
-                    next.head = Some(id);
                     committing.head_root = Some(target);
                 }
+                committing.changed.clear();
                 *live = next;
-                self.changes.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+                self.changes.fetch_add(1, Ordering::AcqRel);
                 return Ok(restored);
             }
             if attempt >= RESTORE_TRIES_MAX {
@@ -107,18 +125,42 @@ impl Repo {
         Err(RepoError::Busy)
     }
 
+    /// Brings a tree that nobody else knows into the store, durably, and returns its state: what
+    /// the journal says from then on is based on that. `changed` are directories that had changed
+    /// before.
+    fn save_apart(
+        &self,
+        tree: &mut Worktree,
+        changed: &[Ino],
+        hasher: &mut Hasher,
+    ) -> Result<ObjectId, RepoError> {
+        let packs = self.packs();
+        let snapshot = tree.begin_commit();
+        let committed = snapshot.hash(hasher, packs)?;
+        let mut unstored = snapshot.unstored(&committed);
+        drop(snapshot);
+        let root = committed.root;
+        let changed: Vec<Ino> = changed.iter().copied().chain(committed.directories()).collect();
+        tree.publish(committed);
+        let files = unstored.store(hasher, packs, packs)?;
+        tree.publish_stored(files);
+        let nowhere = JournalPosition::default();
+        let (state, sides) = self.put_state(tree, root, nowhere, &changed, hasher)?;
+        tree.publish_sides(sides);
+        packs.sync()?;
+        Ok(state)
+    }
+
     fn plan(
         &self,
-        committing: &Committing,
+        root: RootId,
         next: &mut Worktree,
         request: &RestoreRequest,
         id: CommitId,
         target: RootId,
     ) -> Result<Restored, RepoError> {
         let src = self.source();
-        let (state, _) = committing.state.as_ref().expect("the state was just written");
-        let (old, new) =
-            (CommittedTree::open(&state.root, src)?, CommittedTree::open(&target, src)?);
+        let (old, new) = (CommittedTree::open(&root, src)?, CommittedTree::open(&target, src)?);
         let path = normal(request.path.as_deref().unwrap_or_default());
         let (was, is) = (old.find(&path, src)?, new.find(&path, src)?);
         if is.is_none() {

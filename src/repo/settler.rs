@@ -1,5 +1,4 @@
-//! Work ahead of commits: files are hashed soon after they are closed, and much dirty data goes to
-//! the store, by a thread of its own.
+//! Work ahead of commits: files are hashed soon after they are closed, by a thread of its own.
 //!
 //! Nothing depends on it. What it has not done a commit does, and who tells it of a file never
 //! waits: the backlog is bounded, and what does not fit is left to the commit.
@@ -16,42 +15,25 @@ use crate::base::limits::{
     FILE_BYTES_MAX, SETTLE_BACKLOG_MAX, SETTLE_DELAY, SETTLE_FILES_LOCKED_MAX,
 };
 use crate::model::Ino;
-use crate::store::Durability;
 use crate::worktree::hash_files;
 use crate::worktree::tree::Hasher;
 
 /// The backlog of the thread that works ahead.
 pub(super) struct Settler {
-    tasks: Sender<Task>,
+    tasks: Sender<Ino>,
     /// Taken by the thread when it starts.
-    backlog: Receiver<Task>,
-    /// Whether the backlog holds [`Task::Store`].
-    store_wanted: AtomicBool,
+    backlog: Receiver<Ino>,
     started: AtomicBool,
-}
-
-enum Task {
-    /// Hash this file.
-    Hash(Ino),
-    /// Bring all that is dirty into the store.
-    Store,
 }
 
 impl Settler {
     pub(super) fn new() -> Self {
         let (tasks, backlog) = bounded(SETTLE_BACKLOG_MAX);
-        Self { tasks, backlog, store_wanted: false.into(), started: false.into() }
+        Self { tasks, backlog, started: false.into() }
     }
 
-    fn add(&self, task: Task) -> bool {
-        self.started.load(Ordering::Relaxed) && self.tasks.try_send(task).is_ok()
-    }
-
-    /// Asks for dirty data to go to the store.
-    pub(super) fn store_soon(&self) {
-        if !self.store_wanted.swap(true, Ordering::Relaxed) && !self.add(Task::Store) {
-            self.store_wanted.store(false, Ordering::Relaxed);
-        }
+    fn add(&self, ino: Ino) -> bool {
+        self.started.load(Ordering::Relaxed) && self.tasks.try_send(ino).is_ok()
     }
 }
 
@@ -69,7 +51,7 @@ impl Repo {
     /// commit.
     pub fn closed(&self, ino: Ino) {
         if self.look(|tree| tree.can_be_settled(ino)) {
-            self.settler.add(Task::Hash(ino));
+            self.settler.add(ino);
         }
     }
 
@@ -95,27 +77,15 @@ impl Repo {
     }
 }
 
-fn work(repo: &Weak<Repo>, backlog: &Receiver<Task>) {
+fn work(repo: &Weak<Repo>, backlog: &Receiver<Ino>) {
     let mut hasher = Hasher::default();
     while let Ok(first) = backlog.recv() {
         // Others follow, most often: taken together they share batches and fewer wake-ups.
         thread::sleep(SETTLE_DELAY);
         let Some(repo) = repo.upgrade() else { return };
-        let (mut inos, mut store) = (Vec::new(), false);
-        for task in std::iter::once(first).chain(backlog.try_iter()) {
-            match task {
-                Task::Hash(ino) => inos.push(ino),
-                Task::Store => store = true,
-            }
-        }
+        let mut inos: Vec<Ino> = std::iter::once(first).chain(backlog.try_iter()).collect();
         inos.sort_unstable();
         inos.dedup();
-        if store {
-            repo.settler.store_wanted.store(false, Ordering::Relaxed);
-            if let Err(error) = repo.checkpoint(Durability::Fast) {
-                log::debug!("not stored ahead of the commit: {error}");
-            }
-        }
         let settled = repo.settle(&inos, FILE_BYTES_MAX, &mut hasher);
         repo.stats().files_settled.fetch_add(settled as u64, Ordering::Relaxed);
     }
@@ -127,7 +97,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::{Duration, Instant};
 
-    use super::{Settler, Task};
+    use super::Settler;
     use crate::base::limits::{DIRTY_BYTES_STORE, SETTLE_BACKLOG_MAX};
     use crate::model::{FileKind, Ino, Name, NewNode, Op, Timestamp};
     use crate::repo::{CommitRequest, Repo, RepoOptions};
@@ -141,8 +111,7 @@ mod tests {
     }
 
     fn create(repo: &Repo, name: &str) -> Ino {
-        let (ino, kind) =
-            (repo.update(|tree, _| Ok(tree.allocate_ino())).unwrap(), FileKind::Regular);
+        let (ino, kind) = (repo.update(|edit| Ok(edit.allocate_ino())).unwrap(), FileKind::Regular);
         let node = NewNode { kind, perm: 0o644, uid: 0, gid: 0, rdev: 0, target: Box::default() };
         let (parent, name) = (Ino::ROOT, Name::new(name.as_bytes()).unwrap());
         repo.apply(&Op::Create { parent, name, ino, node, time: TIME }).unwrap();
@@ -201,17 +170,15 @@ mod tests {
         let settler = Settler::new();
         settler.started.store(true, Ordering::Relaxed);
         for ino in 0..SETTLE_BACKLOG_MAX as u64 {
-            assert!(settler.add(Task::Hash(Ino(ino))));
+            assert!(settler.add(Ino(ino)));
         }
-        assert!(!settler.add(Task::Hash(Ino(0))));
-        settler.store_soon();
-        assert!(!settler.store_wanted.load(Ordering::Relaxed), "it can be asked for again");
+        assert!(!settler.add(Ino(0)));
     }
 
     #[test]
     fn much_dirty_data_goes_to_the_store_while_writers_go_on() {
         let (_dir, repo) = open();
-        repo.start_settling().unwrap();
+        repo.start_keeping().unwrap();
         let ino = create(&repo, "large");
         let piece = vec![7; 1 << 20];
         for at in 0..=DIRTY_BYTES_STORE >> 20 {
@@ -220,7 +187,7 @@ mod tests {
         assert!(repo.look(|tree| tree.dirty_bytes()) > DIRTY_BYTES_STORE);
         repo.relieve().unwrap();
         wait_until("storing", || repo.look(|tree| tree.dirty_bytes()) == 0);
-        assert_eq!(count(&repo.stats().checkpoints), 1);
+        assert_eq!(count(&repo.stats().checkpoints), 1, "that is the first, of an empty tree");
     }
 
     #[test]

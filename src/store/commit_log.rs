@@ -107,6 +107,23 @@ impl CommitLog {
         }
     }
 
+    /// Forgets all but the first `len` commits. What is listed after that again takes their place.
+    pub fn cut(&self, len: u64) -> Result<(), StoreError> {
+        let Some(file) = &self.file else {
+            return Err(StoreError::ReadOnly { path: self.path.clone() });
+        };
+        let mut state = self.state.lock();
+        let keep = usize::try_from(len).unwrap_or(usize::MAX);
+        if state.records.len() > keep {
+            state.end -= ((state.records.len() - keep) * RECORD_BYTES) as u64;
+            Arc::make_mut(&mut state.records).truncate(keep);
+            state.positions = None;
+            let cut = file.set_len(state.end);
+            cut.map_err(|error| StoreError::io("cutting", &self.path, error))?;
+        }
+        Ok(())
+    }
+
     /// Makes everything that was appended durable.
     pub fn sync(&self) -> Result<(), StoreError> {
         let Some(file) = &self.file else { return Ok(()) };

@@ -1,12 +1,13 @@
 //! The directory of a store:
 //!
 //! ```text
-//! format     `vst store 2` and a newline: written last, so that it vouches for the rest
+//! format     `vst store 3` and a newline: written last, so that it vouches for the rest
 //! lock       see `lock`
 //! packs/     see `pack`
 //! refs/      see `refs`
 //! commits    see `commit_log`
 //! worktree   see `state_log`
+//! journal/   see the module `journal`
 //! ```
 //!
 //! A directory without `format` is a store whose creation was interrupted if it holds nothing but
@@ -22,7 +23,7 @@ use super::{Durability, StoreError, StoreLock, files};
 use crate::base::limits;
 
 const FORMAT_PREFIX: &str = "vst store ";
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 
 /// Where the files of a store are.
 #[derive(Clone, Debug)]
@@ -64,6 +65,10 @@ impl Layout {
         self.root.join("worktree")
     }
 
+    pub(super) fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
     fn format(&self) -> PathBuf {
         self.root.join("format")
     }
@@ -78,7 +83,9 @@ impl Layout {
                 Some("lock" | ".tmp-format") => true,
                 Some("commits") => self.holds_no_commit(),
                 Some("worktree") => self.holds_no_state(),
-                Some("packs" | "refs") => files::names_in(&self.root.join(name))?.is_empty(),
+                Some("packs" | "refs" | "journal") => {
+                    files::names_in(&self.root.join(name))?.is_empty()
+                }
                 _ => false,
             };
             if !ours {
@@ -134,7 +141,7 @@ impl Layout {
 
     /// Makes all that a store consists of, durably, and `format` as the last. The lock is held.
     pub(super) fn create(&self, _lock: &StoreLock) -> Result<(), StoreError> {
-        for dir in [self.packs(), self.refs()] {
+        for dir in [self.packs(), self.refs(), self.journal()] {
             if !dir.is_dir() {
                 DirBuilder::new()
                     .mode(0o700)
@@ -198,12 +205,12 @@ mod tests {
             fs::write(dir.path().join("format"), text).unwrap();
             Layout::new(dir.path()).inspect()
         };
-        assert_eq!(inspect(b"vst store 2\n").unwrap(), Found::Store);
-        let error = inspect(b"vst store 3\n").unwrap_err();
+        assert_eq!(inspect(b"vst store 3\n").unwrap(), Found::Store);
+        let error = inspect(b"vst store 4\n").unwrap_err();
         assert!(
-            matches!(&error, StoreError::UnknownFormat { found, .. } if found == "vst store 3")
+            matches!(&error, StoreError::UnknownFormat { found, .. } if found == "vst store 4")
         );
-        for damaged in [&b""[..], b"vst store 2", b"vst store \n", b"\xff\xfe", &[b'x'; 5000]] {
+        for damaged in [&b""[..], b"vst store 3", b"vst store \n", b"\xff\xfe", &[b'x'; 5000]] {
             let error = inspect(damaged).unwrap_err();
             assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
         }

@@ -19,10 +19,11 @@ mod state_log;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::layout::{Found, Layout};
+use crate::base::disk::{Disk, RealDisk};
 
 pub use self::commit_log::CommitLog;
 pub use self::error::StoreError;
@@ -38,6 +39,7 @@ pub use self::state_log::StateLog;
 pub struct Store {
     layout: Layout,
     options: OpenOptions,
+    disk: Arc<dyn Disk>,
     packs: Arc<PackStore>,
     refs: Refs,
     commits: CommitLog,
@@ -88,12 +90,23 @@ impl Store {
         let refs = Refs::open(layout.refs(), options.read_only);
         let commits = CommitLog::open(layout.commits(), options.read_only)?;
         let states = StateLog::open(layout.states(), options.read_only)?;
-        Ok(Self { layout, options, packs: Arc::new(packs), refs, commits, states, lock })
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        Ok(Self { layout, options, disk, packs: Arc::new(packs), refs, commits, states, lock })
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
         self.layout.root()
+    }
+
+    /// The disk that it is on.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// The directory of the journal.
+    pub fn journal(&self) -> PathBuf {
+        self.layout.journal()
     }
 
     /// How the store was opened.

@@ -218,7 +218,7 @@ fn a_store_keeps_objects_refs_and_commits() {
     let name = RefName::new("tags/v1").unwrap();
     let store = open(&path, false).unwrap();
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
-    assert_eq!(fs::read_to_string(path.join("format")).unwrap(), "vst store 2\n");
+    assert_eq!(fs::read_to_string(path.join("format")).unwrap(), "vst store 3\n");
     let id = put(&**store.packs(), b"an object");
     store.refs().update(&name, Expected::Absent, &id, Durability::Strict).unwrap();
     let commit = CommitRecord { id: CommitId::new(id), time: Timestamp::now() };

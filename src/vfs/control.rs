@@ -3,19 +3,15 @@
 //! What a file answers is made when it is opened, and again by a write to it: then the same
 //! handle reads what came of the write.
 
-use std::sync::atomic::Ordering;
-
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::text::{format_time, quote_path};
 use super::types::{Answer, of_repo};
 use super::{Attr, DirRow, EntryOut, LookupOut, Ttl, Vfs};
-use crate::base::Latency;
 use crate::base::limits::LOG_LINES_MAX;
 use crate::model::{CommitId, FileKind, Ino, Meta};
 use crate::repo::{CommitRequest, RepoError, RestoreRequest};
-use crate::store::ObjectStore;
 use crate::worktree::{Change, ChangeKind};
 
 /// The name of the directory in the root of the mount.
@@ -64,7 +60,7 @@ impl Vfs {
         if !directory && of_ino(ino).is_none() {
             return Err(Errno::STALE);
         }
-        let time = self.history.newest().map_or(self.mounted, |record| record.time);
+        let time = self.newest().map_or(self.mounted, |record| record.time);
         let (uid, gid) = self.owner;
         let (kind, perm) = match directory {
             true => (FileKind::Directory, 0o700),
@@ -191,8 +187,13 @@ impl Vfs {
         let id =
             |id: Option<CommitId>| id.map(|id| format!("{id}\n")).unwrap_or_default().into_bytes();
         Ok(match control {
-            Control::Commit => id(self.history.newest().map(|record| record.id)),
-            Control::Head => id(self.head()),
+            Control::Commit => id(self.history()?.newest().map(|record| record.id)),
+            // Whoever reads it looks into the store with it, in another process perhaps.
+            Control::Head => {
+                let head = id(self.head());
+                self.history()?;
+                head
+            }
             Control::Status => match self.live.as_deref() {
                 Some(repo) => {
                     repo.status()?.iter().flat_map(|c| status_line(c).into_bytes()).collect()
@@ -209,60 +210,12 @@ impl Vfs {
     fn log(&self) -> Result<String, RepoError> {
         let mut text = String::new();
         let Some(head) = self.head() else { return Ok(text) };
-        for entry in self.history.log(head, LOG_LINES_MAX)? {
+        for entry in self.history()?.log(head, LOG_LINES_MAX)? {
             let subject = entry.commit.message.lines().next().unwrap_or_default();
             text += &format!("{} {} {subject}\n", entry.id, format_time(entry.commit.time));
         }
         Ok(text)
     }
-
-    fn stats(&self) -> String {
-        let store = self.history.store().packs().stats();
-        let mut json = serde_json::json!({
-            "store": {
-                "objects": store.objects,
-                "raw_bytes": store.raw_bytes,
-                "stored_bytes": store.stored_bytes,
-                "packs": store.packs,
-                "disk_bytes": store.disk_bytes,
-            },
-            "cache": { "bytes": self.history.store().packs().cached_bytes() },
-            "snapshots": self.history.store().commits().records().len(),
-        });
-        if let Some(repo) = self.live.as_deref() {
-            let stats = repo.stats();
-            let (commit_nanos, commits) =
-                (stats.commit_nanos.load(Ordering::Relaxed), stats.commits.load(Ordering::Relaxed));
-            let (inodes, dirty_bytes) =
-                repo.look(|tree| (tree.inodes_loaded(), tree.dirty_bytes()));
-            json["commits"] = serde_json::json!({
-                "made": commits,
-                "unchanged": stats.unchanged.load(Ordering::Relaxed),
-                "failed": stats.failed.load(Ordering::Relaxed),
-                "checkpoints": stats.checkpoints.load(Ordering::Relaxed),
-                "nanoseconds": commit_nanos,
-                "latency": quantiles(&stats.commit_latency),
-                "checkpoint_latency": quantiles(&stats.checkpoint_latency),
-                "nodes_hashed": stats.nodes_hashed.load(Ordering::Relaxed),
-                "files_hashed": stats.files_hashed.load(Ordering::Relaxed),
-                "content_bytes_hashed": stats.content_bytes_hashed.load(Ordering::Relaxed),
-            });
-            json["tree"] = serde_json::json!({
-                "inodes_loaded": inodes,
-                "dirty_bytes": dirty_bytes,
-            });
-        }
-        format!("{json:#}\n")
-    }
-}
-
-/// Latencies in nanoseconds.
-fn quantiles(latency: &Latency) -> serde_json::Value {
-    serde_json::json!({
-        "p50": latency.quantile_nanos(0.50),
-        "p95": latency.quantile_nanos(0.95),
-        "p99": latency.quantile_nanos(0.99),
-    })
 }
 
 /// One changed path as a line.

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::types::{Answer, live, of_object, of_op, of_repo};
+use super::types::{Answer, live, of_object, of_repo};
 use super::{Caller, Vfs};
 use crate::model::{Op, Timestamp};
-use crate::store::Durability;
 use crate::worktree::File;
 
 /// `fallocate`: the size stays.
@@ -61,7 +60,7 @@ impl Vfs {
     fn apply_to_content(&self, ino: u64, op: &Op, kill_priv: bool) -> Answer<()> {
         let perm = || self.inode(ino).map(|inode| inode.meta.perm);
         let before = if kill_priv { Some(perm()?) } else { None };
-        self.repo()?.apply(op).map_err(|e| of_op(&e))?;
+        self.repo()?.apply(op).map_err(|e| of_repo(&e))?;
         if let (Some(before), Some(notify)) = (before, self.notify.get())
             && perm()? != before
         {
@@ -88,7 +87,7 @@ impl Vfs {
             }
             _ => return Err(Errno::OPNOTSUPP),
         };
-        self.repo()?.apply(&op).map_err(|e| of_op(&e))
+        self.repo()?.apply(&op).map_err(|e| of_repo(&e))
     }
 
     /// Finds data or holes.
@@ -104,6 +103,6 @@ impl Vfs {
 
     /// Makes everything durable that was done before the call, on any file.
     pub(super) fn live_fsync(&self) -> Answer<()> {
-        self.repo()?.checkpoint(Durability::Strict).map_err(|e| of_repo(&e))
+        self.repo()?.sync().map_err(|e| of_repo(&e))
     }
 }

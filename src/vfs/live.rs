@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::acl::{self, ACCESS_XATTR, Acl, DEFAULT_XATTR};
-use super::types::{Answer, live, name, of_object, of_op, of_repo};
+use super::types::{Answer, live, name, of_object, of_repo};
 use super::{Attr, Caller, DirRow, EntryOut, LookupOut, SetAttrIn, Ttl, Vfs, control, snapshots};
 use crate::format::entry::kind_of;
 use crate::model::{FileKind, Ino, Name, NewNode, Op, RenameMode, SetAttr, Timestamp};
@@ -71,15 +71,15 @@ impl Vfs {
         let inode = match repo.look(|tree| tree.find(found.ino).cloned()) {
             Some(inode) => Some(inode),
             None => repo
-                .update(|tree, src| {
-                    let now = tree.lookup(parent, name, src)?;
+                .update(|edit| {
+                    let now = edit.lookup(parent, name)?;
                     let Some(now) = now.filter(|now| now.ino == found.ino) else {
                         return Ok(None);
                     };
-                    tree.load(parent, name, &now, src)?;
-                    Ok(tree.find(found.ino).cloned())
+                    edit.load(parent, name, &now)?;
+                    Ok(edit.find(found.ino).cloned())
                 })
-                .map_err(|e| of_op(&e))?,
+                .map_err(|e| of_repo(&e))?,
         };
         inode.map(|inode| self.entry(&inode)).transpose()
     }
@@ -97,13 +97,13 @@ impl Vfs {
         let orphan = |tree: &Worktree| {
             tree.find(live(ino)).is_some_and(|i| i.names.is_empty() && i.ino != Ino::ROOT)
         };
-        let result = repo.update(|tree, src| {
+        let result = repo.update_to_make_room(|edit| {
             if self.lookups.holds(ino) {
                 // Looked up again meanwhile.
-            } else if orphan(tree) {
-                tree.apply(&Op::DropOrphan { ino: live(ino) }, src)?;
+            } else if orphan(edit) {
+                edit.apply(&Op::DropOrphan { ino: live(ino) })?;
             } else {
-                tree.evict(live(ino));
+                edit.evict(live(ino));
             }
             Ok(())
         });
@@ -132,8 +132,8 @@ impl Vfs {
         let time = Timestamp::now();
         let inode = self
             .repo()?
-            .update(|tree, src| {
-                let directory = tree.find(live(parent)).ok_or(OpError::NotFound)?;
+            .update(|edit| {
+                let directory = edit.find(live(parent)).ok_or(OpError::NotFound)?;
                 let is_directory = kind == FileKind::Directory;
                 let setgid = directory.meta.perm & SETGID != 0;
                 let gid = if setgid { directory.meta.gid } else { caller.gid };
@@ -153,27 +153,27 @@ impl Vfs {
                     rdev,
                     target: target.into(),
                 };
-                let ino = tree.allocate_ino();
+                let ino = edit.allocate_ino();
                 let create =
                     Op::Create { parent: live(parent), name: name.clone(), ino, node, time };
-                tree.apply(&create, src)?;
+                edit.apply(&create)?;
                 for (name, acl) in [(ACCESS_XATTR, given.access), (DEFAULT_XATTR, given.default)] {
                     if let Some(acl) = acl {
                         let value = acl.encode().into();
-                        tree.apply(&Op::SetXattr { ino, name: name.into(), value, time }, src)?;
+                        edit.apply(&Op::SetXattr { ino, name: name.into(), value, time })?;
                     }
                 }
                 self.lookups.add(ino.0);
-                tree.find(ino).cloned().ok_or(OpError::NotFound)
+                edit.find(ino).cloned().ok_or(OpError::NotFound)
             })
-            .map_err(|e| of_op(&e))?;
+            .map_err(|e| of_repo(&e))?;
         self.entry(&inode)
     }
 
     pub(super) fn live_link(&self, ino: u64, parent: u64, bytes: &[u8]) -> Answer<EntryOut> {
         let name = self.new_name(parent, bytes)?;
         let op = Op::Link { ino: live(ino), parent: live(parent), name, time: Timestamp::now() };
-        self.repo()?.apply(&op).map_err(|e| of_op(&e))?;
+        self.repo()?.apply(&op).map_err(|e| of_repo(&e))?;
         self.lookups.add(ino);
         self.entry(&*self.inode(ino)?)
     }
@@ -187,12 +187,12 @@ impl Vfs {
         };
         let removed = self
             .repo()?
-            .update(|tree, src| {
-                let found = tree.lookup(parent, &name, src)?.ok_or(OpError::NotFound)?;
-                tree.apply(&op, src)?;
+            .update_to_make_room(|edit| {
+                let found = edit.lookup(parent, &name)?.ok_or(OpError::NotFound)?;
+                edit.apply(&op)?;
                 Ok(found.ino)
             })
-            .map_err(|e| of_op(&e))?;
+            .map_err(|e| of_repo(&e))?;
         self.drop_if_unheld(removed);
         Ok(())
     }
@@ -212,12 +212,12 @@ impl Vfs {
         let op = Op::Rename { parent, name, new_parent, new_name, mode, time };
         let replaced = self
             .repo()?
-            .update(|tree, src| {
-                let replaced = tree.lookup(new_parent, &target, src)?;
-                tree.apply(&op, src)?;
+            .update(|edit| {
+                let replaced = edit.lookup(new_parent, &target)?;
+                edit.apply(&op)?;
                 Ok(replaced)
             })
-            .map_err(|e| of_op(&e))?;
+            .map_err(|e| of_repo(&e))?;
         if let Some(found) = replaced.filter(|_| mode == RenameMode::Replace) {
             self.drop_if_unheld(found.ino);
         }
@@ -230,13 +230,13 @@ impl Vfs {
         if set.size.is_some() {
             repo.relieve().map_err(|e| of_repo(&e))?;
         }
-        repo.update(|tree, src| {
+        repo.update(|edit| {
             let ino = live(ino);
             if let Some(size) = set.size {
                 let kill_priv = caller.uid != 0;
-                tree.apply(&Op::Truncate { ino, size, kill_priv, time }, src)?;
+                edit.apply(&Op::Truncate { ino, size, kill_priv, time })?;
             }
-            let inode = tree.find(ino).ok_or(OpError::NotFound)?;
+            let inode = edit.find(ino).ok_or(OpError::NotFound)?;
             let SetAttrIn { mut perm, uid, gid, mtime, size } = set;
             if perm.is_none() && (uid.is_some() || gid.is_some()) && !inode.is_directory() {
                 perm = Some(without_privileges(inode.meta.perm));
@@ -245,15 +245,15 @@ impl Vfs {
             let access = access.map_err(|_| OpError::Invalid)?;
             if let (Some(perm), Some(access)) = (set.perm, access) {
                 let (name, value) = (ACCESS_XATTR.into(), access.chmod(perm).encode().into());
-                tree.apply(&Op::SetXattr { ino, name, value, time }, src)?;
+                edit.apply(&Op::SetXattr { ino, name, value, time })?;
             }
             let attrs = SetAttr { perm, uid, gid, mtime };
             if size.is_none() || attrs != SetAttr::default() {
-                tree.apply(&Op::SetAttr { ino, set: attrs, time }, src)?;
+                edit.apply(&Op::SetAttr { ino, set: attrs, time })?;
             }
             Ok(())
         })
-        .map_err(|e| of_op(&e))?;
+        .map_err(|e| of_repo(&e))?;
         self.live_attr(ino)
     }
 

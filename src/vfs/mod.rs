@@ -15,6 +15,7 @@ mod handles;
 mod live;
 mod snapshot_list;
 mod snapshots;
+mod stats;
 pub mod text;
 mod types;
 mod xattr;
@@ -23,8 +24,9 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
 
+use crate::format::commit_log::CommitRecord;
 use crate::model::{CommitId, FileKind, Ino, Name, ObjectSource, RenameMode, RootId, Timestamp};
-use crate::repo::{History, Repo, Touched};
+use crate::repo::{History, Repo, RepoError, Touched};
 use control::ControlFile;
 use handles::{Handles, Lookups};
 use live::LiveDirectory;
@@ -108,6 +110,19 @@ impl Vfs {
     /// Sets who is told of changes behind the kernel's back. Counts once.
     pub fn set_notify(&self, notify: Box<dyn Notify>) {
         let _ = self.notify.set(notify);
+    }
+
+    /// The commits, every one that was made so far.
+    fn history(&self) -> Result<&History, RepoError> {
+        match &self.live {
+            Some(repo) => repo.write_commits()?,
+            None => self.history.store().commits().refresh()?,
+        }
+        Ok(&self.history)
+    }
+
+    fn newest(&self) -> Option<CommitRecord> {
+        self.live.as_ref().map_or_else(|| self.history.newest(), |repo| repo.newest())
     }
 
     fn source(&self) -> &dyn ObjectSource {

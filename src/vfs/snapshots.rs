@@ -161,7 +161,9 @@ impl Vfs {
         }
         let root = match &snapshot.source {
             Source::Root(root) => *root,
-            Source::Commit(id) => self.history.commit(id).map_err(|e| of_repo(&e))?.root,
+            Source::Commit(id) => {
+                self.history().and_then(|history| history.commit(id)).map_err(|e| of_repo(&e))?.root
+            }
         };
         let tree = CommittedTree::open(&root, self.source()).map_err(|e| of_object(&e))?;
         let place = Place { ino: snapshot.ino, parent: snapshot.parent, path: Vec::new() };
@@ -222,7 +224,7 @@ impl Vfs {
     }
 
     pub(super) fn fixed_attr(&self, ino: u64, kind: FileKind, perm: u16, size: u64) -> Attr {
-        let time = self.history.newest().map_or(self.mounted, |record| record.time);
+        let time = self.newest().map_or(self.mounted, |record| record.time);
         let meta = Meta { kind, perm, uid: self.owner.0, gid: self.owner.1, rdev: 0, mtime: time };
         Attr { ino, meta, size, blocks: 0, nlink: 2, ctime: time }
     }
@@ -286,15 +288,13 @@ impl Vfs {
 
     fn lookup_at_top(&self, bytes: &[u8]) -> Answer<Option<Node>> {
         let Ok(text) = std::str::from_utf8(bytes) else { return Ok(None) };
-        if self.live.is_none() {
-            self.history.store().commits().refresh().map_err(|e| of_repo(&e.into()))?;
-        }
-        let commits = self.history.store().commits();
+        let history = self.history().map_err(|e| of_repo(&e))?;
+        let commits = history.store().commits();
         let link = |id: CommitId| Some(self.named_link(bytes, id));
         if text == "latest" {
-            return Ok(self.history.newest().and_then(|record| link(record.id)));
+            return Ok(history.newest().and_then(|record| link(record.id)));
         }
-        if let Some(id) = self.history.tag(text).map_err(|e| of_repo(&e))? {
+        if let Some(id) = history.tag(text).map_err(|e| of_repo(&e))? {
             return Ok(link(id));
         }
         let Ok(prefix) = text.parse::<IdPrefix>() else { return Ok(None) };
@@ -314,7 +314,7 @@ impl Vfs {
     /// Any time leads to the commit that was the newest then.
     fn lookup_by_time(&self, bytes: &[u8]) -> Option<Node> {
         let time = parse_time(std::str::from_utf8(bytes).ok()?)?;
-        let id = self.history.at_time(time)?;
+        let id = self.history().ok()?.at_time(time)?;
         Some(self.time_link(bytes, id))
     }
 
@@ -394,10 +394,11 @@ impl Vfs {
     }
 
     pub(super) fn snapshot_opendir(&self, ino: u64) -> Answer<SnapshotDirectory> {
-        let records = || self.history.store().commits().records();
+        let history = self.history().map_err(|e| of_repo(&e))?;
+        let records = || history.store().commits().records();
         Ok(match ino {
             INO => {
-                let tags = self.history.tags().map_err(|e| of_repo(&e))?;
+                let tags = history.tags().map_err(|e| of_repo(&e))?;
                 SnapshotDirectory::Top(records(), tags)
             }
             BY_TIME_INO => SnapshotDirectory::ByTime(records()),

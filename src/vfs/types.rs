@@ -187,11 +187,14 @@ pub(super) fn of_object(error: &ObjectError) -> Errno {
 
 /// The error number of a failure of the repository.
 pub(super) fn of_repo(error: &RepoError) -> Errno {
+    if let RepoError::Op(error) = error {
+        return of_op(error);
+    }
     log::error!("{error}");
     match error {
+        RepoError::Journal(error) => error.io().map_or(Errno::IO, of_io),
         RepoError::Object(ObjectError::Io { source, .. })
         | RepoError::Store(StoreError::Io { source, .. }) => of_io(source),
-        RepoError::Op(error) => of_op(error),
         RepoError::Revision(_) | RepoError::NoPath { .. } => Errno::NOENT,
         RepoError::MessageTooLong { .. } => Errno::MSGSIZE,
         RepoError::Store(StoreError::ReadOnly { .. }) => Errno::ROFS,

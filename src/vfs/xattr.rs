@@ -4,12 +4,11 @@
 use rustix::io::Errno;
 
 use super::acl::{ACCESS_XATTR, Acl, DEFAULT_XATTR};
-use super::types::{Answer, live, of_object, of_op, of_repo};
+use super::types::{Answer, live, of_object, of_repo};
 use super::{Caller, Vfs};
 use crate::format::node::{HEADER_BYTES, put_header};
 use crate::hash::hash;
 use crate::model::{Content, Entry, EntryBody, Ino, ObjectId, Op, SetAttr, Timestamp, Xattrs};
-use crate::store::Durability;
 use crate::worktree::{Body, OpError, load_xattrs};
 
 const VIRTUAL: &[u8] = b"user.vst.";
@@ -29,7 +28,7 @@ impl Vfs {
             return match name {
                 HEAD if ino == Ino::ROOT.0 => hex(self.head().map(|id| *id.object())),
                 COMMIT if ino == Ino::ROOT.0 => {
-                    hex(self.history.newest().map(|record| *record.id.object()))
+                    hex(self.newest().map(|record| *record.id.object()))
                 }
                 ID => self.live_id(ino),
                 _ => Err(Errno::NODATA),
@@ -68,9 +67,9 @@ impl Vfs {
         };
         let exists = self
             .repo()?
-            .update(|tree, src| {
+            .update(|edit| {
                 let (ino, time) = (live(ino), Timestamp::now());
-                let inode = tree.find(ino).ok_or(OpError::NotFound)?;
+                let inode = edit.find(ino).ok_or(OpError::NotFound)?;
                 let there = inode.xattrs.find(name).is_some();
                 if there && flags & CREATE != 0 || !there && flags & REPLACE != 0 {
                     return Ok(Some(there));
@@ -78,21 +77,21 @@ impl Vfs {
                 let (name, value) = (name.into(), value.into());
                 let set = Op::SetXattr { ino, name, value, time };
                 let Some(acl) = acl.as_ref().filter(|_| set_is(&set, ACCESS_XATTR)) else {
-                    tree.apply(&set, src)?;
+                    edit.apply(&set)?;
                     return Ok(None);
                 };
                 // The mode follows the ACL, and an ACL that says no more than the mode is none.
                 let perm = acl.mode_after_set(inode.meta.perm);
                 if !acl.is_equivalent_to_mode() {
-                    tree.apply(&set, src)?;
+                    edit.apply(&set)?;
                 } else if there {
-                    tree.apply(&Op::RemoveXattr { ino, name: ACCESS_XATTR.into(), time }, src)?;
+                    edit.apply(&Op::RemoveXattr { ino, name: ACCESS_XATTR.into(), time })?;
                 }
                 let set = SetAttr { perm: Some(perm), ..SetAttr::default() };
-                tree.apply(&Op::SetAttr { ino, set, time }, src)?;
+                edit.apply(&Op::SetAttr { ino, set, time })?;
                 Ok(None)
             })
-            .map_err(|e| of_op(&e))?;
+            .map_err(|e| of_repo(&e))?;
         match exists {
             Some(true) => Err(Errno::EXIST),
             Some(false) => Err(Errno::NODATA),
@@ -105,7 +104,7 @@ impl Vfs {
             return Err(Errno::PERM);
         }
         let op = Op::RemoveXattr { ino: live(ino), name: name.into(), time: Timestamp::now() };
-        self.repo()?.apply(&op).map_err(|e| of_op(&e))
+        self.repo()?.apply(&op).map_err(|e| of_repo(&e))
     }
 
     /// The id of the content of a file or directory, after its hashes were brought up to date.
@@ -129,7 +128,7 @@ impl Vfs {
                 // What has been removed is part of no tree and is never hashed.
                 return Err(Errno::NODATA);
             }
-            repo.checkpoint(Durability::Fast).map_err(|e| of_repo(&e))?;
+            repo.hash().map_err(|e| of_repo(&e))?;
         }
         Err(Errno::AGAIN)
     }

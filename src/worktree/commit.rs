@@ -6,11 +6,13 @@
 //! 2. [`Snapshot::hash`] hashes dirty contents, then goes through the dirty directories from the
 //!    deepest up, level by level: the entries of dirty children are encoded into their leaves,
 //!    and the changed nodes of a whole level are hashed in one batch. Nothing leaves memory.
-//! 3. [`Snapshot::store`] hands what the store does not have to a sink, in the same order, and
-//!    with it what the worktree knows beyond the commit.
-//! 4. [`Worktree::publish`] puts the hashed versions of directories into the live tree. What has
+//! 3. [`Worktree::publish`] puts the hashed versions of directories into the live tree. What has
 //!    changed there since stays dirty. Contents need no such step: their ids are kept beside the
 //!    bytes, which all versions share.
+//!
+//! That is a commit. Later, and without the snapshot, [`Unstored::store`] hands what the store
+//! does not have to a sink, and [`Worktree::publish_stored`] lets go of the contents that are
+//! there.
 
 mod hash;
 mod plan;
@@ -19,11 +21,11 @@ mod store;
 use std::sync::Arc;
 
 pub(super) use self::hash::{OwnXattrs, hash_contents, put_inode};
-use super::File;
+pub(super) use self::plan::Directories;
+pub use self::store::{StoredFile, Unstored};
 use super::inode::{Body, Inode};
 use super::state::{Dirty, Worktree};
 use super::tree::{Directory, HashCounts, Table, Tree, Update};
-use crate::format::worktree::WorktreeState;
 use crate::model::{Ino, Name, ObjectError, ObjectId, ObjectSource, RootId};
 
 /// A working tree as it was when a commit was asked for.
@@ -58,8 +60,6 @@ pub struct Committed {
     children: Vec<Ino>,
     /// Extended attributes that are objects of their own.
     xattrs: Vec<(ObjectId, Vec<u8>)>,
-    /// Files that went to the store.
-    files: Vec<StoredFile>,
     links: Tree<Table>,
     places: Tree<Table>,
     dirty: Arc<Dirty>,
@@ -70,18 +70,9 @@ pub struct Committed {
 struct HashedDirectory {
     before: Arc<Inode>,
     after: Arc<Inode>,
-    /// The index of the directory that it is in, `None` for the top.
-    parent: Option<usize>,
-    depth: u32,
     /// Where its changed inodes end in the list of all of them; they begin where those of the
     /// directory before it end.
     children_end: usize,
-}
-
-struct StoredFile {
-    ino: Ino,
-    hashed: File,
-    stored: File,
 }
 
 impl Worktree {
@@ -106,6 +97,13 @@ impl Worktree {
         }
     }
 
+    /// As [`Self::abort_commit`], for a commit that was hashed.
+    pub fn abort_hashed(&mut self, committed: &Committed) {
+        if self.is_in_flight(&committed.dirty) {
+            self.take_back();
+        }
+    }
+
     fn is_in_flight(&self, taken: &Arc<Dirty>) -> bool {
         self.taken.as_ref().is_some_and(|in_flight| Arc::ptr_eq(in_flight, taken))
     }
@@ -120,9 +118,9 @@ impl Worktree {
         dirty.moved.extend(&taken.moved);
     }
 
-    /// Puts the hashed versions of directories in place of those that have not changed since, and
-    /// lets go of the contents that are stored. Costs what the commit hashed; nothing is read or
-    /// hashed here. Does nothing for a commit that was given up.
+    /// Puts the hashed versions of directories in place of those that have not changed since. Costs
+    /// what the commit hashed; nothing is read or hashed here. Does nothing for a commit that was
+    /// given up.
     ///
     /// It is cheapest when the snapshot is gone, because the tree is shared with nobody then.
     pub fn publish(&mut self, committed: Committed) {
@@ -133,19 +131,6 @@ impl Worktree {
         self.clean_epoch = committed.epoch;
         self.links = committed.links;
         self.places = committed.places;
-        for StoredFile { ino, hashed, stored } in committed.files {
-            let Some(live) = self.inodes.get_mut(ino) else { continue };
-            let Some(file) = live.file() else { continue };
-            let next = match file.is_same(&hashed) {
-                true => Some(stored),
-                false => file.rebased(&hashed, &stored),
-            };
-            if let Some(next) = next {
-                self.dirty_bytes = self.dirty_bytes - file.dirty_bytes() + next.dirty_bytes();
-                drop(hashed);
-                Arc::make_mut(live).body = Body::File(next);
-            }
-        }
         let mut start = 0;
         for HashedDirectory { before, after, children_end, .. } in committed.directories {
             let children = &committed.children[start..children_end];
@@ -194,7 +179,7 @@ impl Worktree {
 }
 
 /// Has nothing but what trees have loaded.
-struct InMemory;
+pub(super) struct InMemory;
 
 impl ObjectSource for InMemory {
     fn get(&self, id: &ObjectId) -> Result<Arc<[u8]>, ObjectError> {
@@ -203,16 +188,21 @@ impl ObjectSource for InMemory {
 }
 
 impl Committed {
-    /// The state of the worktree with this tree, which must have gone to the store.
-    fn state(&self, tree: &Worktree) -> WorktreeState {
-        let top = self.directories.last().map_or_else(|| tree.top(), |top| &top.after);
-        WorktreeState {
-            root: self.root,
-            side: top.directory().and_then(Tree::side_id),
-            places: self.places.id().flatten(),
-            head: tree.head,
-            next_ino: tree.next_ino,
-            ctime: top.ctime,
+    /// The directories that were brought up to date.
+    pub fn directories(&self) -> impl Iterator<Item = Ino> {
+        self.directories.iter().map(|directory| directory.after.ino)
+    }
+}
+
+impl Snapshot {
+    /// The snapshot as it is after it was hashed.
+    pub fn hashed(&self, committed: &Committed) -> Worktree {
+        let mut tree = self.tree.clone();
+        tree.links = committed.links.clone();
+        tree.places = committed.places.clone();
+        for HashedDirectory { after, .. } in &committed.directories {
+            tree.inodes.insert(after.ino, after.clone());
         }
+        tree
     }
 }

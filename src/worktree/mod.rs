@@ -11,7 +11,9 @@ mod inode;
 mod linked;
 mod links;
 mod rename;
+mod replay;
 mod settle;
+mod sides;
 mod state;
 mod table;
 #[cfg(test)]
@@ -19,10 +21,11 @@ mod tests;
 pub mod tree;
 
 pub use apply::OpError;
-pub use commit::{CommitCounts, Committed, Snapshot};
+pub use commit::{CommitCounts, Committed, Snapshot, StoredFile, Unstored};
 pub use committed::{CommittedDirectory, CommittedTree};
 pub use diff::{Change, ChangeKind, DiffOptions, diff_entries, diff_roots};
 pub use file::File;
 pub use inode::{Body, Inode, Names, load_xattrs};
 pub use settle::hash_files;
+pub use sides::Sides;
 pub use state::{Found, InoHasher, Worktree, inode_of, lookup_in};

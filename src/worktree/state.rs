@@ -187,6 +187,11 @@ impl Worktree {
         self.dirty_bytes
     }
 
+    /// The next inode number that will be given.
+    pub fn next_ino(&self) -> u64 {
+        self.next_ino
+    }
+
     /// Gives a number for a new inode. Numbers are never given twice.
     pub fn allocate_ino(&mut self) -> Ino {
         let ino = Ino(self.next_ino);
@@ -279,6 +284,15 @@ impl Worktree {
             Some(tree) => lookup_in(tree, name, src),
             None => Ok(None),
         }
+    }
+
+    /// Puts another representation of the same content in place of a file's.
+    pub(super) fn replace_file(&mut self, ino: Ino, next: File) {
+        let Some(inode) = self.inodes.get_mut(ino) else { return };
+        let before = inode.dirty_bytes();
+        let inode = Arc::make_mut(inode);
+        self.dirty_bytes = self.dirty_bytes - before + next.dirty_bytes();
+        inode.body = Body::File(next);
     }
 
     /// Forgets an inode that is as its entry tells; returns whether it did. The kernel must not

@@ -10,10 +10,10 @@ fn changed() -> TestStore {
     let repo = store.open();
     create(&repo, Ino::ROOT, "a \"new\" one", FileKind::Regular, "");
     let file = repo
-        .update(|tree, src| {
+        .update(|edit| {
             let name = vst::model::Name::new(b"file").expect("it is a name");
-            let found = tree.lookup(Ino::ROOT, &name, src)?.expect("it is there");
-            tree.load(Ino::ROOT, &name, &found, src)?;
+            let found = edit.lookup(Ino::ROOT, &name)?.expect("it is there");
+            edit.load(Ino::ROOT, &name, &found)?;
             Ok(found.ino)
         })
         .expect("it can be read");

@@ -160,7 +160,7 @@ pub(crate) fn write(repo: &Repo, ino: Ino, offset: u64, data: &[u8]) {
 }
 
 pub(crate) fn create(repo: &Repo, parent: Ino, called: &str, kind: FileKind, target: &str) -> Ino {
-    let ino = repo.update(|tree, _| Ok(tree.allocate_ino())).expect("numbers do not run out");
+    let ino = repo.update(|edit| Ok(edit.allocate_ino())).expect("numbers do not run out");
     let node =
         NewNode { kind, perm: 0o644, uid: 0, gid: 0, rdev: 0, target: target.as_bytes().into() };
     let time = Timestamp::now();

@@ -15,10 +15,11 @@ use super::checks::{Checked, MountRefusal};
 use super::log_file::LogGate;
 use crate::base::limits::{FUSE_THREADS_MIN, OBJECT_CACHE_BYTES};
 use crate::cli::error::CliError;
+use crate::cli::place::{Place, View};
 use crate::cli::users;
 use crate::fuse::{Mount, MountOptions, Unmounted, Unmounter};
-use crate::repo::{History, Repo, RepoOptions};
-use crate::store::{Durability, OpenOptions, Store};
+use crate::repo::{Repo, RepoOptions};
+use crate::store::Durability;
 use crate::vfs::Vfs;
 
 /// What the daemon writes when its mount answers.
@@ -94,15 +95,16 @@ fn open(args: &MountArgs, store: &Path) -> Result<(Arc<Vfs>, Option<Arc<Repo>>),
     let cache_bytes = args.cache_size.unwrap_or(OBJECT_CACHE_BYTES);
     let durability = args.durability.map_or(Durability::default(), Durability::from);
     if let Some(rev) = &args.rev {
-        let options = OpenOptions { read_only: true, cache_bytes, durability };
-        let history = History::new(Arc::new(Store::open(store, options)?));
-        let commit = history.commit(&history.resolve(rev, history.head()?)?)?;
+        let View { history, head } = Place::find(Some(store))?.view_with(cache_bytes)?;
+        let commit = history.commit(&history.resolve(rev, head)?)?;
         return Ok((Arc::new(Vfs::committed(history, commit.root, owner)), None));
     }
     let options =
         RepoOptions { durability, cache_bytes, author: users::author(), ..RepoOptions::default() };
     let repo = Arc::new(Repo::open(store, options)?);
-    repo.start_settling().map_err(|error| CliError::io("starting a thread", error))?;
+    repo.start_settling()
+        .and_then(|()| repo.start_keeping())
+        .map_err(|error| CliError::io("starting a thread", error))?;
     Ok((Arc::new(Vfs::live(repo.clone(), owner)), Some(repo)))
 }
 

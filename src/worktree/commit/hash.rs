@@ -57,7 +57,6 @@ impl Snapshot {
             directories,
             children,
             xattrs: xattrs.stored,
-            files: Vec::new(),
             links,
             places,
             dirty: self.dirty.clone(),
@@ -133,11 +132,6 @@ fn hash_level<'e, 'a>(
         trees.push(updated(directory.inode, own, done, xattrs, &mut values, src)?);
         end += own.len();
         ends.push(end);
-        for edit in own {
-            if let Some(child) = edit.child {
-                done[child as usize].parent = Some(first + at);
-            }
-        }
     }
     hasher.hash(&trees.iter().collect::<Vec<_>>());
     for ((directory, tree), children_end) in level.iter().zip(trees).zip(ends) {
@@ -147,8 +141,7 @@ fn hash_level<'e, 'a>(
             Some(same) if same.is_same_by_pointer(&tree) => before.clone(),
             _ => Arc::new(Inode { body: Body::Directory(tree), ..(*before).clone() }),
         };
-        let (parent, depth) = (None, directory.depth);
-        done.push(HashedDirectory { before, after, parent, depth, children_end });
+        done.push(HashedDirectory { before, after, children_end });
     }
     Ok(edits)
 }

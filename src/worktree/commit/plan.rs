@@ -18,9 +18,9 @@ pub(super) struct Plan<'a> {
 }
 
 /// A directory to bring up to date.
-pub(super) struct DirtyDirectory<'a> {
-    pub(super) inode: &'a Arc<Inode>,
-    pub(super) depth: u32,
+pub(in crate::worktree) struct DirtyDirectory<'a> {
+    pub(in crate::worktree) inode: &'a Arc<Inode>,
+    pub(in crate::worktree) depth: u32,
 }
 
 /// An entry to bring up to date.
@@ -69,10 +69,7 @@ impl<'a> Plan<'a> {
                 edits.push(Edit::of(directory, name, inode, Some(child as u32)));
             }
         }
-        let ranks = directories.ranks();
-        let mut sorted: Vec<(u32, DirtyDirectory<'_>)> =
-            ranks.iter().copied().zip(directories.found).collect();
-        sorted.sort_unstable_by_key(|(rank, _)| *rank);
+        let (ranks, directories) = directories.deepest_first();
         for edit in &mut edits {
             edit.directory = ranks[edit.directory as usize];
             edit.child = edit.child.map(|child| ranks[child as usize]);
@@ -80,7 +77,6 @@ impl<'a> Plan<'a> {
         edits.sort_unstable_by(|a, b| {
             (a.directory, a.prefix).cmp(&(b.directory, b.prefix)).then_with(|| a.name.cmp(b.name))
         });
-        let directories = sorted.into_iter().map(|(_, directory)| directory).collect();
         Self { files, directories, edits }
     }
 }
@@ -100,7 +96,7 @@ fn prefix(name: &Name) -> u64 {
 }
 
 /// The dirty directories that were come by, with all above them.
-struct Directories<'a> {
+pub(in crate::worktree) struct Directories<'a> {
     tree: &'a Worktree,
     found: Vec<DirtyDirectory<'a>>,
     indices: InoMap<u32>,
@@ -109,14 +105,14 @@ struct Directories<'a> {
 }
 
 impl<'a> Directories<'a> {
-    fn new(tree: &'a Worktree) -> Self {
+    pub(in crate::worktree) fn new(tree: &'a Worktree) -> Self {
         let top = DirtyDirectory { inode: tree.top(), depth: 0 };
         let indices = InoMap::from_iter([(Ino::ROOT, 0)]);
         Self { tree, found: vec![top], indices, last: (Ino::ROOT, 0) }
     }
 
     /// The index of a directory.
-    fn index(&mut self, ino: Ino) -> u32 {
+    pub(in crate::worktree) fn index(&mut self, ino: Ino) -> u32 {
         if self.last.0 == ino {
             return self.last.1;
         }
@@ -152,14 +148,17 @@ impl<'a> Directories<'a> {
         self.tree.find(ino).expect("directories above a loaded inode are loaded")
     }
 
-    /// The place of each directory when the deepest come first.
-    fn ranks(&self) -> Vec<u32> {
+    /// The directories, the deepest first, and the place in there of each index.
+    pub(in crate::worktree) fn deepest_first(self) -> (Vec<u32>, Vec<DirtyDirectory<'a>>) {
         let mut order: Vec<u32> = (0..self.found.len() as u32).collect();
         order.sort_by_key(|index| Reverse(self.found[*index as usize].depth));
         let mut ranks = vec![0; order.len()];
         for (rank, index) in (0..).zip(&order) {
             ranks[*index as usize] = rank;
         }
-        ranks
+        let mut sorted: Vec<(u32, DirtyDirectory<'_>)> =
+            ranks.iter().copied().zip(self.found).collect();
+        sorted.sort_unstable_by_key(|(rank, _)| *rank);
+        (ranks, sorted.into_iter().map(|(_, directory)| directory).collect())
     }
 }

@@ -1,93 +1,109 @@
 //! Handing a hashed snapshot to the store.
 
-use std::sync::Arc;
+use super::{Committed, Snapshot};
+use crate::model::{Ino, ObjectError, ObjectId, ObjectKind, ObjectSink, ObjectSource, RootId};
+use crate::worktree::File;
+use crate::worktree::inode::Inode;
+use crate::worktree::state::Worktree;
+use crate::worktree::tree::{Chunks, Directory, Hasher, Table, Tree};
 
-use super::{Committed, HashedDirectory, Snapshot, StoredFile};
-use crate::format::worktree::WorktreeState;
-use crate::model::{ObjectError, ObjectKind, ObjectSink, ObjectSource};
-use crate::worktree::inode::{Body, Inode};
-use crate::worktree::tree::{Chunks, Directory, Hasher, Tree};
+/// What a commit has that the store may lack. It keeps that alive and nothing else.
+pub struct Unstored {
+    root: RootId,
+    root_bytes: Vec<u8>,
+    directories: Vec<Tree<Directory>>,
+    xattrs: Vec<(ObjectId, Vec<u8>)>,
+    files: Vec<(Ino, File)>,
+    links: Tree<Table>,
+}
+
+/// A file that went to the store.
+pub struct StoredFile {
+    ino: Ino,
+    hashed: File,
+    stored: File,
+}
 
 impl Snapshot {
-    /// Hands everything of a hashed tree that the store does not have to the sink: contents before
-    /// the directories that name them, and these before those above them. Returns the state of
-    /// the worktree, which is yet to be stored itself.
+    /// What the store may lack of a hashed snapshot.
+    pub fn unstored(&self, committed: &Committed) -> Unstored {
+        let mut files = Vec::with_capacity(self.dirty.inodes.len());
+        for ino in self.dirty.inodes.iter().chain(&self.dirty.settled) {
+            let Some(inode) = self.tree.find(*ino) else { continue };
+            let Some(file) = inode.file() else { continue };
+            if !inode.names.is_empty() && !file.is_stored() {
+                files.push((*ino, file.clone()));
+            }
+        }
+        let trees = committed.directories.iter().map(|directory| &*directory.after);
+        Unstored {
+            root: committed.root,
+            root_bytes: committed.root_bytes.clone(),
+            directories: trees.filter_map(Inode::directory).cloned().collect(),
+            xattrs: committed.xattrs.clone(),
+            files,
+            links: committed.links.clone(),
+        }
+    }
+}
+
+impl Unstored {
+    /// The root.
+    pub fn root(&self) -> RootId {
+        self.root
+    }
+
+    /// Hands extended attributes that are objects of their own to the sink. Inodes are forgotten
+    /// and loaded again without regard to them, so they must not have to wait.
+    pub fn store_xattrs(&mut self, sink: &dyn ObjectSink) -> Result<(), ObjectError> {
+        while let Some((id, bytes)) = self.xattrs.last() {
+            sink.put(ObjectKind::Xattrs, id, bytes)?;
+            self.xattrs.pop();
+        }
+        Ok(())
+    }
+
+    /// Hands everything that the store does not have to the sink: contents before the nodes that
+    /// name them, and the root last.
     ///
     /// `src` must be able to read what the tree needs, and what `sink` took. After a failure it
     /// can be called again, and hands over what is left.
     pub fn store(
-        &self,
-        committed: &mut Committed,
-        hasher: &mut Hasher,
-        src: &dyn ObjectSource,
-        sink: &dyn ObjectSink,
-    ) -> Result<WorktreeState, ObjectError> {
-        let before = hasher.counts;
-        committed.files = self.store_files(hasher, src, sink)?;
-        for (id, bytes) in &committed.xattrs {
-            sink.put(ObjectKind::Xattrs, id, bytes)?;
-        }
-        let mut rest = &mut committed.directories[..];
-        let mut start = 0;
-        while let Some(first) = rest.first() {
-            let len = rest.partition_point(|directory| directory.depth == first.depth);
-            let (level, above) = rest.split_at_mut(len);
-            let trees: Vec<&Tree<Directory>> =
-                level.iter().filter_map(|directory| directory.after.directory()).collect();
-            hasher.store(&trees, sink)?;
-            start += len;
-            for directory in level {
-                tell_parent(directory, above, start, src)?;
-            }
-            rest = above;
-        }
-        hasher.hash(&[&committed.places]);
-        hasher.store(&[&committed.links, &committed.places], sink)?;
-        sink.put(ObjectKind::Root, committed.root.object(), &committed.root_bytes)?;
-        committed.counts.hashed.sides += hasher.counts.sides - before.sides;
-        committed.counts.hashed.side_bytes += hasher.counts.side_bytes - before.side_bytes;
-        committed.counts.hashed.nodes += hasher.counts.nodes - before.nodes;
-        committed.counts.hashed.node_bytes += hasher.counts.node_bytes - before.node_bytes;
-        Ok(committed.state(&self.tree))
-    }
-
-    fn store_files(
-        &self,
+        &mut self,
         hasher: &mut Hasher,
         src: &dyn ObjectSource,
         sink: &dyn ObjectSink,
     ) -> Result<Vec<StoredFile>, ObjectError> {
-        let mut files = Vec::with_capacity(self.dirty.inodes.len());
-        for ino in self.dirty.inodes.iter().chain(&self.dirty.settled) {
-            let Some(inode) = self.tree.find(*ino) else { continue };
-            let Some(hashed) = inode.file() else { continue };
-            if inode.names.is_empty() || hashed.is_stored() {
-                continue;
-            }
+        let mut files = Vec::with_capacity(self.files.len());
+        for (ino, hashed) in &self.files {
             let stored = hashed.store(src, sink)?;
             if let Some(list) = stored.chunk_tree() {
                 hasher.store::<Chunks>(&[list], sink)?;
             }
             files.push(StoredFile { ino: *ino, hashed: hashed.clone(), stored });
         }
+        self.store_xattrs(sink)?;
+        hasher.store(&self.directories.iter().collect::<Vec<_>>(), sink)?;
+        hasher.store(&[&self.links], sink)?;
+        sink.put(ObjectKind::Root, self.root.object(), &self.root_bytes)?;
         Ok(files)
     }
 }
 
-/// Tells the directory above a stored one, which is among those given, what lies beside it. The
-/// first of these has the index `start`.
-fn tell_parent(
-    directory: &HashedDirectory,
-    above: &mut [HashedDirectory],
-    start: usize,
-    src: &dyn ObjectSource,
-) -> Result<(), ObjectError> {
-    let Some(parent) = directory.parent else { return Ok(()) };
-    let side = directory.after.directory().and_then(Tree::side_id);
-    let Inode { body, .. } = Arc::make_mut(&mut above[parent - start].after);
-    let Body::Directory(tree) = body else { unreachable!("it is a directory") };
-    for (_, name) in &directory.after.names {
-        tree.set_side(name.as_bytes(), |beside| beside.side = side.map(Arc::new), src)?;
+impl Worktree {
+    /// Lets go of the contents that are stored; of files that were written since, what was not
+    /// written since.
+    pub fn publish_stored(&mut self, files: Vec<StoredFile>) {
+        for StoredFile { ino, hashed, stored } in files {
+            let Some(file) = self.find(ino).and_then(|inode| inode.file()) else { continue };
+            let next = match file.is_same(&hashed) {
+                true => Some(stored),
+                false => file.rebased(&hashed, &stored),
+            };
+            drop(hashed);
+            if let Some(next) = next {
+                self.replace_file(ino, next);
+            }
+        }
     }
-    Ok(())
 }

@@ -30,15 +30,20 @@ static LARGE: LazyLock<(Worktree, WorktreeState, Arc<Objects>)> = LazyLock::new(
 });
 
 /// The large tree with a sink of its own over the common objects.
+/// With times of its own, later than any that there are.
+fn at_work() -> Fs {
+    Fs { time: 1_000_000, ..Fs::new() }
+}
+
 fn large() -> Fs {
     let (tree, _, objects) = &*LARGE;
-    Fs { tree: tree.clone(), objects: Objects::over(objects), time: 1_000_000 }
+    Fs { tree: tree.clone(), objects: Objects::over(objects), ..at_work() }
 }
 
 fn reopened() -> Fs {
     let (_, state, objects) = &*LARGE;
     let objects = Objects::over(objects);
-    Fs { tree: Worktree::open(state, &objects).unwrap(), objects, time: 1_000_000 }
+    Fs { tree: Worktree::open(state, &objects).unwrap(), objects, ..at_work() }
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn a_commit_that_was_begun_anew_takes_over_what_the_first_had_taken() {
     let snapshot = fs.tree.begin_commit();
     let stale = fs.hash(&given_up);
     let committed = fs.hash(&snapshot);
-    fs.publish(stale);
+    fs.tree.publish(stale.committed);
     fs.tree.abort_commit(given_up);
     assert!(!fs.tree.is_dirty(), "all of it is in the second");
     fs.publish(committed);

@@ -2,23 +2,26 @@
 
 use std::ops::ControlFlow;
 
+use super::saver::Saver;
 use super::{Objects, at, name};
 use crate::format::worktree::WorktreeState;
 use crate::model::{FileKind, Ino, Name, NewNode, Op, RenameMode, RootId, SetAttr};
 use crate::worktree::tree::Hasher;
-use crate::worktree::{CommitCounts, Committed, OpError, Snapshot, Worktree};
+use crate::worktree::{CommitCounts, Committed, OpError, Snapshot, Unstored, Worktree};
 
 pub(super) struct Fs {
     pub(super) tree: Worktree,
     pub(super) objects: Objects,
     /// Each operation has a time of its own.
     pub(super) time: i64,
+    pub(super) saver: Saver,
 }
 
-/// A snapshot that was hashed and stored.
+/// A snapshot that was hashed.
 pub(super) struct Hashed {
     pub(super) committed: Committed,
-    pub(super) state: WorktreeState,
+    tree: Worktree,
+    unstored: Unstored,
 }
 
 /// What a commit told.
@@ -31,7 +34,7 @@ pub(super) struct Done {
 impl Fs {
     pub(super) fn new() -> Self {
         let tree = Worktree::new(0, 0, 0o755, at(0));
-        Self { tree, objects: Objects::default(), time: 0 }
+        Self { tree, objects: Objects::default(), time: 0, saver: Saver::default() }
     }
 
     pub(super) fn find(&mut self, path: &str) -> Option<Ino> {
@@ -169,12 +172,11 @@ impl Fs {
         bytes
     }
 
-    /// Hashes and stores a snapshot.
+    /// Hashes a snapshot.
     pub(super) fn hash(&self, snapshot: &Snapshot) -> Hashed {
-        let (mut hasher, objects) = (Hasher::default(), &self.objects);
-        let mut committed = snapshot.hash(&mut hasher, objects).unwrap();
-        let state = snapshot.store(&mut committed, &mut hasher, objects, objects).unwrap();
-        Hashed { committed, state }
+        let committed = snapshot.hash(&mut Hasher::default(), &self.objects).unwrap();
+        let (tree, unstored) = (snapshot.hashed(&committed), snapshot.unstored(&committed));
+        Hashed { committed, tree, unstored }
     }
 
     pub(super) fn commit(&mut self) -> Done {
@@ -184,10 +186,14 @@ impl Fs {
         self.publish(hashed)
     }
 
+    /// Publishes and stores a hashed snapshot.
     pub(super) fn publish(&mut self, hashed: Hashed) -> Done {
-        let Hashed { committed, state } = hashed;
+        let Hashed { committed, tree, unstored } = hashed;
         let Committed { root, counts, .. } = committed;
-        self.tree.publish(committed);
+        let Self { tree: live, saver, objects, .. } = self;
+        saver.publish(live, committed, unstored);
+        let hasher = &mut Hasher::default();
+        let state = saver.save(live, (&tree, root), hasher, &*objects, &*objects).unwrap();
         Done { root, state, counts }
     }
 

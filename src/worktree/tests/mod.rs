@@ -9,6 +9,7 @@ mod links;
 mod model;
 mod refusals;
 mod root_id;
+mod saver;
 mod sequences;
 mod steps;
 

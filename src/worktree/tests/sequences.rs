@@ -6,6 +6,7 @@ use proptest::prelude::{ProptestConfig, proptest};
 
 use super::check::{assert_consistent, assert_tables, assert_tree, root_from_scratch};
 use super::model::Model;
+use super::saver::Saver;
 use super::steps::{Step, What, any_steps, linking_steps, name, node};
 use super::{Cached, FullAfter, Objects, at, noise};
 use crate::format::worktree::WorktreeState;
@@ -22,6 +23,7 @@ struct Runner {
     /// The commit in flight, with the model as it was.
     flight: Option<(Snapshot, Model)>,
     hasher: Hasher,
+    saver: Saver,
     /// Files that were hashed ahead of a commit and are yet to be settled.
     ahead: Vec<Arc<Inode>>,
     now: i64,
@@ -43,6 +45,7 @@ impl Runner {
             cache: None,
             flight: None,
             hasher: Hasher::default(),
+            saver: Saver::default(),
             ahead: Vec::new(),
             now: 0,
             log: Vec::new(),
@@ -172,20 +175,22 @@ impl Runner {
     fn finish(&mut self, full_after: Option<u16>) -> Option<WorktreeState> {
         let (snapshot, mut model) = self.flight.take()?;
         self.log.push(format!("finish {full_after:?}"));
+        if full_after == Some(0) {
+            self.tree.abort_commit(snapshot);
+            return None;
+        }
         let left = full_after.map_or(i64::MAX, i64::from).into();
-        let sink = FullAfter { objects: &self.objects, left };
-        let (hasher, objects) = (&mut self.hasher, &*self.objects);
-        let mut committed = snapshot.hash(hasher, objects).unwrap();
-        let state = match snapshot.store(&mut committed, hasher, objects, &sink) {
-            Ok(state) => state,
-            Err(_) => {
-                assert!(full_after.is_some());
-                self.tree.abort_commit(snapshot);
-                return None;
-            }
+        let Self { tree: live, saver, hasher, objects, .. } = self;
+        let sink = FullAfter { objects, left };
+        let committed = snapshot.hash(hasher, &**objects).unwrap();
+        let root = committed.root;
+        assert_eq!(root, root_from_scratch(&model), "the id of the tree");
+        let (tree, unstored) = (snapshot.hashed(&committed), snapshot.unstored(&committed));
+        saver.publish(live, committed, unstored);
+        let Ok(state) = saver.save(live, (&tree, root), hasher, &**objects, &sink) else {
+            assert!(full_after.is_some());
+            return None;
         };
-        assert_eq!(committed.root, root_from_scratch(&model), "the id of the tree");
-        self.tree.publish(committed);
         let opened = Worktree::open(&state, &*self.objects).unwrap();
         model.forget_orphans();
         assert_tree(&opened, &model, &self.objects);
@@ -200,13 +205,9 @@ impl Runner {
         let state = self.finish(None).expect("nothing failed");
         assert!(!self.tree.is_dirty());
         let before = self.hasher.counts;
-        let again = self.tree.begin_commit();
-        let (hasher, objects) = (&mut self.hasher, &*self.objects);
-        let mut committed = again.hash(hasher, objects).unwrap();
-        assert_eq!(committed.root, state.root);
-        assert_eq!(again.store(&mut committed, hasher, objects, objects).unwrap(), state);
+        self.begin();
+        assert_eq!(self.finish(None), Some(state.clone()));
         assert_eq!(self.hasher.counts, before, "nothing changed, nothing is hashed");
-        self.tree.publish(committed);
         state
     }
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::node::{Body, Lazy, Node};
-use super::{Tree, TreeKind};
+use super::{Directory, Tree, TreeKind};
 use crate::hash::{Digest, hash_batch_on};
 use crate::model::{ObjectError, ObjectId, ObjectKind, ObjectSink};
 
@@ -67,52 +67,43 @@ impl Hasher {
     }
 
     /// Hands the nodes of these trees that are not stored, which must have been hashed, to the
-    /// sink, and what lies beside them. On failure what was not handed over is still known to be
-    /// new.
+    /// sink. On failure what was not handed over is still known to be new.
     pub fn store<K: TreeKind>(
         &mut self,
         trees: &[&Tree<K>],
         sink: &dyn ObjectSink,
     ) -> Result<(), ObjectError> {
-        for nodes in changed(trees, |_| false, |node| !node.marks.is_stored::<K>()) {
-            self.store_nodes(&nodes, sink)?;
-            if K::STORES_SIDES {
-                self.store_sides(&nodes, sink)?;
+        let is_new = |node: &Node<K>| !node.marks.id_stored.load(Ordering::Acquire);
+        for nodes in changed(trees, |_| false, is_new) {
+            for (node, bytes) in nodes.iter().zip(self.arena.encode_nodes(&nodes)) {
+                let id = node.marks.id.get().expect("nodes are hashed before they are stored");
+                sink.put(ObjectKind::Node, &id, bytes)?;
+                node.marks.id_stored.store(true, Ordering::Release);
             }
         }
         Ok(())
     }
 
-    fn store_nodes<K: TreeKind>(
+    /// Hashes what lies beside the nodes of these trees and hands it to the sink, as far as that
+    /// has not been done. On failure what was not handed over is still known to be new.
+    pub fn store_sides(
         &mut self,
-        nodes: &[&Node<K>],
+        trees: &[&Tree<Directory>],
         sink: &dyn ObjectSink,
     ) -> Result<(), ObjectError> {
-        let is_new = |node: &&&Node<K>| !node.marks.id_stored.load(Ordering::Acquire);
-        let nodes: Vec<&Node<K>> = nodes.iter().filter(is_new).copied().collect();
-        for (node, bytes) in nodes.iter().zip(self.arena.encode_nodes(&nodes)) {
-            let id = node.marks.id.get().expect("nodes are hashed before they are stored");
-            sink.put(ObjectKind::Node, &id, bytes)?;
-            node.marks.id_stored.store(true, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    fn store_sides<K: TreeKind>(
-        &mut self,
-        nodes: &[&Node<K>],
-        sink: &dyn ObjectSink,
-    ) -> Result<(), ObjectError> {
-        self.arena.encode(nodes, Node::encode_side);
-        let inputs: Vec<&[u8]> = self.arena.slices().collect();
-        hash_batch_on(self.threads_max, &inputs, &mut self.digests);
-        for ((node, bytes), digest) in nodes.iter().zip(&inputs).zip(&self.digests) {
-            self.counts.sides += 1;
-            self.counts.side_bytes += bytes.len() as u64;
-            let id = ObjectId::from_bytes(*digest);
-            sink.put(ObjectKind::Side, &id, bytes)?;
-            node.marks.side.set(&id);
-            node.marks.side_stored.store(true, Ordering::Release);
+        let is_new = |node: &Node<Directory>| !node.marks.side_stored.load(Ordering::Acquire);
+        for nodes in changed(trees, |_| false, is_new) {
+            self.arena.encode(&nodes, Node::encode_side);
+            let inputs: Vec<&[u8]> = self.arena.slices().collect();
+            hash_batch_on(self.threads_max, &inputs, &mut self.digests);
+            for ((node, bytes), digest) in nodes.iter().zip(&inputs).zip(&self.digests) {
+                self.counts.sides += 1;
+                self.counts.side_bytes += bytes.len() as u64;
+                let id = ObjectId::from_bytes(*digest);
+                sink.put(ObjectKind::Side, &id, bytes)?;
+                node.marks.side.set(&id);
+                node.marks.side_stored.store(true, Ordering::Release);
+            }
         }
         Ok(())
     }

@@ -42,8 +42,6 @@ pub use update::Update;
 pub trait TreeKind: Sized + Send + Sync + 'static {
     /// What lies beside an item without being part of its value.
     type Side: Clone + Debug + Default + PartialEq + Send + Sync;
-    /// Whether sides are stored, in objects of their own.
-    const STORES_SIDES: bool;
 
     /// What an item adds to the weight of the tree.
     fn weight(value: &[u8]) -> u64;
@@ -62,7 +60,6 @@ pub struct Directory;
 
 impl TreeKind for Directory {
     type Side = SideRecord;
-    const STORES_SIDES: bool = true;
 
     fn weight(value: &[u8]) -> u64 {
         u64::from(is_directory(value))
@@ -89,7 +86,6 @@ macro_rules! kind_without_sides {
 
         impl TreeKind for $name {
             type Side = ();
-            const STORES_SIDES: bool = false;
 
             fn weight(value: &[u8]) -> u64 {
                 $weight(value)

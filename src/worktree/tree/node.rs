@@ -5,7 +5,7 @@
 //! changed children are known only when they have been hashed; its bytes are made then.
 //!
 //! Invariants: a node is never empty, keys rise, a link's key is the last key below it, and if a
-//! node is stored, so is everything below it.
+//! node is stored, so are all nodes below it; and the same of what lies beside them.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -147,13 +147,6 @@ pub(super) struct Marks {
     pub(super) id_stored: AtomicBool,
     pub(super) side: IdCell,
     pub(super) side_stored: AtomicBool,
-}
-
-impl Marks {
-    pub(super) fn is_stored<K: TreeKind>(&self) -> bool {
-        self.id_stored.load(Ordering::Acquire)
-            && (!K::STORES_SIDES || self.side_stored.load(Ordering::Acquire))
-    }
 }
 
 /// A node.

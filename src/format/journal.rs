@@ -1,0 +1,248 @@
+//! A segment of the journal: a header and records, one after the other.
+//!
+//! All numbers are little-endian, all checksums CRC-32C. Header, 48 bytes:
+//!
+//! | at | bytes | |
+//! |---|---|---|
+//! | 0 | 8 | `vst jrnl` |
+//! | 8 | 4 | version, 1 |
+//! | 12 | 4 | zero |
+//! | 16 | 8 | number of the segment |
+//! | 24 | 16 | what tells this run of the machine from others (the kernel's boot id) |
+//! | 40 | 4 | zero |
+//! | 44 | 4 | checksum of the 44 bytes before |
+//!
+//! Record, 16 bytes, its fields and its payload:
+//!
+//! | at | bytes | |
+//! |---|---|---|
+//! | 0 | 4 | length of the fields, at least 1 |
+//! | 4 | 4 | length of the payload |
+//! | 8 | 4 | checksum of the payload |
+//! | 12 | 4 | checksum of: the record's sequence number (8 bytes), the 12 bytes before, the fields |
+//! | 16 | | fields |
+//! | | | payload |
+//!
+//! Sequence numbers count the records of a journal through all its segments, so that a record is
+//! none anywhere but in its place. The fields are
+//!
+//! ```text
+//! fields = kind:u8 …
+//! 0 void                                 stands where a record was never completed
+//! 1 operations   count:varint op*        see `format::op`; what writes write is the payload
+//! 2 mark                                 the tree as it is here may become a commit
+//! 3 commit       id author:string message:string time
+//!                                        the tree at the last mark became this commit
+//! 4 switch       id                      the worktree becomes what this state of it tells
+//! ```
+//!
+//! Behind the last record lie zeros, or the file ends.
+
+use super::bytes::{FormatError, Reader, put_string, put_time, put_varint};
+use super::commit::read_text;
+use super::op::{LocatedOp, read_op};
+use crate::base::limits::{AUTHOR_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::model::{CommitId, ObjectId, Timestamp};
+
+/// Length of the header of a segment.
+pub const SEGMENT_HEADER_BYTES: usize = 48;
+/// Length of what stands before the fields of a record.
+pub const RECORD_HEADER_BYTES: usize = 16;
+
+const MAGIC: &[u8; 8] = b"vst jrnl";
+const VERSION: u32 = 1;
+
+const VOID: u8 = 0;
+const OPS: u8 = 1;
+const MARK: u8 = 2;
+const COMMIT: u8 = 3;
+const SWITCH: u8 = 4;
+
+/// What a record tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Nothing: it was begun and never completed.
+    Void,
+    /// Operations that were done together.
+    Ops(Vec<LocatedOp>),
+    /// The tree as it is here may become a commit.
+    Mark,
+    /// The tree at the last mark became a commit.
+    Commit(CommitMade),
+    /// The worktree became what this state of it tells.
+    Switch(ObjectId),
+}
+
+/// What the journal knows of a commit. Its parent is the head of then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitMade {
+    /// The id.
+    pub id: CommitId,
+    /// When it was asked for.
+    pub time: Timestamp,
+    /// Who asked for it.
+    pub author: String,
+    /// What was said about it.
+    pub message: String,
+}
+
+/// What stands before the fields of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// Length of the fields.
+    pub fields_len: u32,
+    /// Length of the payload.
+    pub payload_len: u32,
+    /// Checksum of the payload.
+    pub payload_sum: u32,
+    sum: u32,
+}
+
+/// Why a segment cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SegmentError {
+    /// It does not begin as a segment does, or its header does not check.
+    #[error("not a segment of a journal")]
+    Header,
+    /// Written by a newer program.
+    #[error("segments of version {0} are unknown to this program")]
+    Version(u32),
+}
+
+/// The header of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// Its number.
+    pub number: u64,
+    /// The run of the machine in which it was written.
+    pub boot_id: [u8; 16],
+}
+
+impl SegmentHeader {
+    /// Writes the header.
+    pub fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
+        bytes[24..40].copy_from_slice(&self.boot_id);
+        let sum = crc32c::crc32c(&bytes[..44]);
+        bytes[44..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the header.
+    pub fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<Self, SegmentError> {
+        let good =
+            &bytes[..8] == MAGIC && crc32c::crc32c(&bytes[..44]).to_le_bytes() == bytes[44..];
+        if !good {
+            return Err(SegmentError::Header);
+        }
+        let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        match u32_at(8) {
+            VERSION => Ok(Self {
+                number: u64::from_le_bytes(std::array::from_fn(|i| bytes[16 + i])),
+                boot_id: std::array::from_fn(|i| bytes[24 + i]),
+            }),
+            version => Err(SegmentError::Version(version)),
+        }
+    }
+}
+
+impl RecordHeader {
+    /// Reads a header. Nothing of it is checked yet.
+    pub fn decode(bytes: &[u8; RECORD_HEADER_BYTES]) -> Self {
+        let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        let (fields_len, payload_len) = (u32_at(0), u32_at(4));
+        Self { fields_len, payload_len, payload_sum: u32_at(8), sum: u32_at(12) }
+    }
+
+    /// Tells whether these are the fields of the record, and it has this number. `header` are its
+    /// bytes.
+    pub fn checks(&self, seq: u64, header: &[u8; RECORD_HEADER_BYTES], fields: &[u8]) -> bool {
+        !fields.is_empty() && record_sum(seq, header, fields) == self.sum
+    }
+
+    /// Length of the whole record.
+    pub fn record_bytes(&self) -> u64 {
+        RECORD_HEADER_BYTES as u64 + u64::from(self.fields_len) + u64::from(self.payload_len)
+    }
+}
+
+fn record_sum(seq: u64, header: &[u8; RECORD_HEADER_BYTES], fields: &[u8]) -> u32 {
+    let sum = crc32c::crc32c(&seq.to_le_bytes());
+    crc32c::crc32c_append(crc32c::crc32c_append(sum, &header[..12]), fields)
+}
+
+/// Fills in the header that `record` begins with; the fields are the rest of it. Both lengths must
+/// fit 32 bits.
+pub fn seal_record(record: &mut [u8], seq: u64, payload_len: usize, payload_sum: u32) {
+    let (header, fields) = record.split_at_mut(RECORD_HEADER_BYTES);
+    header[..4].copy_from_slice(&(fields.len() as u32).to_le_bytes());
+    header[4..8].copy_from_slice(&(payload_len as u32).to_le_bytes());
+    header[8..12].copy_from_slice(&payload_sum.to_le_bytes());
+    let mut copy = [0; RECORD_HEADER_BYTES];
+    copy.copy_from_slice(header);
+    header[12..].copy_from_slice(&record_sum(seq, &copy, fields).to_le_bytes());
+}
+
+/// Begins the fields of a record with operations: their number, then the operations themselves.
+pub fn put_ops_header(out: &mut Vec<u8>, count: usize) {
+    out.push(OPS);
+    put_varint(out, count as u64);
+}
+
+/// Writes the fields of a mark.
+pub fn put_mark(out: &mut Vec<u8>) {
+    out.push(MARK);
+}
+
+/// Writes the fields of a commit.
+pub fn put_commit(out: &mut Vec<u8>, commit: &CommitMade) {
+    out.push(COMMIT);
+    out.extend_from_slice(commit.id.object().as_bytes());
+    put_string(out, commit.author.as_bytes());
+    put_string(out, commit.message.as_bytes());
+    put_time(out, commit.time);
+}
+
+/// Writes the fields of a switch to another state.
+pub fn put_switch(out: &mut Vec<u8>, state: &ObjectId) {
+    out.push(SWITCH);
+    out.extend_from_slice(state.as_bytes());
+}
+
+/// The fields of a record that stands where one of as many bytes was never completed.
+pub fn void_fields(len: usize) -> Vec<u8> {
+    vec![VOID; len]
+}
+
+/// Reads what a record tells from its fields and payload, which have been checked.
+pub fn decode_record(fields: &[u8], mut payload: &[u8]) -> Result<Record, FormatError> {
+    let mut reader = Reader::new(fields);
+    let record = match reader.u8()? {
+        VOID => return Ok(Record::Void),
+        OPS => {
+            let count = reader.varint()?;
+            let mut ops = Vec::new();
+            for _ in 0..count {
+                ops.push(read_op(&mut reader, &mut payload)?);
+            }
+            Record::Ops(ops)
+        }
+        MARK => Record::Mark,
+        COMMIT => {
+            let id = CommitId::new(reader.id()?);
+            let author = read_text(&mut reader, AUTHOR_BYTES_MAX)?;
+            let message = read_text(&mut reader, MESSAGE_BYTES_MAX)?;
+            Record::Commit(CommitMade { id, time: reader.time()?, author, message })
+        }
+        SWITCH => Record::Switch(reader.id()?),
+        _ => return Err(reader.error("a record of an unknown kind")),
+    };
+    if !payload.is_empty() {
+        return Err(reader.error("the payload is too long"));
+    }
+    reader.finish()?;
+    Ok(record)
+}

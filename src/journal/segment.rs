@@ -1,0 +1,158 @@
+//! The files of a journal.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::JournalError;
+use crate::base::disk::{Disk, DiskFile, OpenMode};
+use crate::base::limits::{
+    JOURNAL_RESERVE_BYTES, JOURNAL_SEGMENT_BYTES_MAX, JOURNAL_SEGMENT_BYTES_MIN,
+};
+use crate::format::journal::SegmentHeader;
+
+const SUFFIX: &str = ".log";
+const RESERVE: &str = "reserve";
+
+/// The directory of a journal.
+#[derive(Debug)]
+pub(super) struct Segments {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
+    pub(super) boot_id: [u8; 16],
+}
+
+/// A segment that is open for writing.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) number: u64,
+    pub(super) path: PathBuf,
+    pub(super) file: Box<dyn DiskFile>,
+    /// Room that was set aside.
+    pub(super) bytes: u64,
+}
+
+impl Segments {
+    pub(super) fn open(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Self, JournalError> {
+        let boot_id = disk.boot_id();
+        let boot_id = boot_id.map_err(|error| failed("asking for the boot id for", dir, error))?;
+        Ok(Self { disk: disk.clone(), dir: dir.to_owned(), boot_id })
+    }
+
+    pub(super) fn path(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number:016x}{SUFFIX}"))
+    }
+
+    /// The numbers of the segments that there are, rising.
+    pub(super) fn numbers(&self) -> Result<Vec<u64>, JournalError> {
+        let names = self.disk.names(&self.dir);
+        let names = names.map_err(|error| failed("listing", &self.dir, error))?;
+        let number_of = |name: &OsString| {
+            let digits = name.to_str()?.strip_suffix(SUFFIX)?;
+            let number = u64::from_str_radix(digits, 16).ok()?;
+            self.path(number).ends_with(name).then_some(number)
+        };
+        let mut numbers: Vec<u64> = names.iter().filter_map(number_of).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Makes a segment with room for `wanted` bytes, or for fewer where the disk has no more, but
+    /// no fewer than a segment has at least. It is durable on return.
+    pub(super) fn create(&self, number: u64, wanted: u64) -> Result<Segment, JournalError> {
+        let path = self.path(number);
+        let mut bytes = wanted.clamp(JOURNAL_SEGMENT_BYTES_MIN, JOURNAL_SEGMENT_BYTES_MAX);
+        loop {
+            match self.try_create(number, &path, bytes) {
+                Err(error) if is_full(&error) && bytes > JOURNAL_SEGMENT_BYTES_MIN => {
+                    bytes = (bytes / 2).max(JOURNAL_SEGMENT_BYTES_MIN);
+                }
+                Err(error) => {
+                    // What matters is the error; recovery removes what has no record.
+                    let _ = self.disk.remove_file(&path);
+                    return Err(failed("making", &path, error));
+                }
+                Ok(segment) => return Ok(segment),
+            }
+        }
+    }
+
+    fn try_create(&self, number: u64, path: &Path, bytes: u64) -> io::Result<Segment> {
+        let file = self.disk.open(path, OpenMode::CreateEmpty)?;
+        allocate(&*file, bytes)?;
+        self.begin(number, path, file, bytes)
+    }
+
+    fn begin(
+        &self,
+        number: u64,
+        path: &Path,
+        file: Box<dyn DiskFile>,
+        bytes: u64,
+    ) -> io::Result<Segment> {
+        let header = SegmentHeader { number, boot_id: self.boot_id };
+        file.write_all_at(&header.encode(), 0)?;
+        file.sync_data()?;
+        self.disk.sync_dir(&self.dir)?;
+        Ok(Segment { number, path: path.to_owned(), file, bytes })
+    }
+
+    /// Sets room aside for when the disk is full, unless that has been done.
+    pub(super) fn fill_reserve(&self) -> Result<(), JournalError> {
+        let path = self.dir.join(RESERVE);
+        let fill = || {
+            let file = self.disk.open(&path, OpenMode::Create)?;
+            if file.len()? < JOURNAL_RESERVE_BYTES {
+                allocate(&*file, JOURNAL_RESERVE_BYTES)?;
+                file.sync_data()?;
+            }
+            Ok(())
+        };
+        fill().map_err(|error| failed("setting room aside in", &path, error))
+    }
+
+    /// Makes a segment of the room that was set aside. `None` if there is none.
+    pub(super) fn use_reserve(&self, number: u64) -> Result<Option<Segment>, JournalError> {
+        let reserve = self.dir.join(RESERVE);
+        let path = self.path(number);
+        let take = || {
+            let file = match self.disk.open(&reserve, OpenMode::Write) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                file => file?,
+            };
+            let bytes = file.len()?;
+            if bytes < JOURNAL_RESERVE_BYTES {
+                return Ok(None);
+            }
+            self.disk.rename(&reserve, &path)?;
+            self.begin(number, &path, file, bytes).map(Some)
+        };
+        take().map_err(|error| failed("taking", &reserve, error))
+    }
+
+    pub(super) fn remove(&self, number: u64) -> Result<(), JournalError> {
+        let path = self.path(number);
+        match self.disk.remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|error| failed("removing", &path, error)),
+        }
+    }
+}
+
+/// Sets room aside where the disk can; elsewhere a full disk is met when writing.
+fn allocate(file: &dyn DiskFile, bytes: u64) -> io::Result<()> {
+    match file.allocate(0..bytes) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        done => done,
+    }
+}
+
+/// An error of the system, met while doing `what` with `path`.
+pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> JournalError {
+    JournalError::Io { context: format!("{what} {}", path.display()), source: Arc::new(source) }
+}
+
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

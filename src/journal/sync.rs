@@ -1,0 +1,81 @@
+//! Making the journal durable, once for all who wait.
+
+use super::segment::failed;
+use super::{Journal, JournalError};
+
+/// How far the journal is durable.
+#[derive(Debug, Default)]
+pub(super) struct SyncState {
+    /// Records with lower numbers are durable, or are in a durable state of the worktree.
+    synced: u64,
+    /// Somebody is at it.
+    syncing: bool,
+    syncs: u64,
+}
+
+impl SyncState {
+    pub(super) fn up_to(seq: u64) -> Self {
+        Self { synced: seq, ..Self::default() }
+    }
+}
+
+impl Journal {
+    /// Makes every record that was appended before the call durable. Waits for their payloads.
+    pub fn sync(&self) -> Result<(), JournalError> {
+        let wanted = self.tail.lock().seq;
+        let mut state = self.sync.lock();
+        while state.synced < wanted {
+            if state.syncing {
+                // Its end makes one of those who wait the next to sync, for all of them.
+                self.synced.wait(&mut state);
+                continue;
+            }
+            state.syncing = true;
+            drop(state);
+            let done = self.sync_now();
+            state = self.sync.lock();
+            state.syncing = false;
+            state.syncs += 1;
+            self.synced.notify_all();
+            state.synced = state.synced.max(done?);
+        }
+        Ok(())
+    }
+
+    /// Syncs what was appended so far, and returns the number of the next record.
+    fn sync_now(&self) -> Result<u64, JournalError> {
+        let mut tail = self.tail.lock();
+        let target = tail.seq;
+        while tail.pending.first().is_some_and(|seq| *seq < target) {
+            self.completed.wait(&mut tail);
+        }
+        tail.check()?;
+        let mut segments = std::mem::take(&mut tail.unsynced);
+        segments.extend(tail.active_segment());
+        drop(tail);
+        for segment in segments {
+            if let Err(error) = segment.file.sync_data() {
+                // The kernel takes the pages for clean from now on, though they may be lost.
+                let error = failed("syncing", &segment.path, error);
+                self.tail.lock().fail(segment.number, &error);
+                return Err(error);
+            }
+        }
+        Ok(target)
+    }
+
+    /// Tells whether something was appended that is not durable.
+    pub fn wants_sync(&self) -> bool {
+        let seq = self.tail.lock().seq;
+        self.sync.lock().synced < seq
+    }
+
+    pub(super) fn set_synced(&self, seq: u64) {
+        let mut state = self.sync.lock();
+        state.synced = state.synced.max(seq);
+    }
+
+    pub(super) fn syncs(&self) -> u64 {
+        self.sync.lock().syncs
+    }
+}

@@ -1,0 +1,123 @@
+//! What is done behind those who change the tree: commits and much dirty data go to the store,
+//! checkpoints are made when the journal has grown, and the journal is made durable at least every
+//! second.
+//!
+//! Nothing waits for it but memory and disk, both of which are bounded elsewhere: who would exceed
+//! a bound does the work himself.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::Repo;
+use crate::base::limits::{
+    JOURNAL_BYTES_CHECKPOINT, JOURNAL_COST_CHECKPOINT, JOURNAL_SYNC_INTERVAL, WRITE_DELAY,
+};
+use crate::journal::Journal;
+
+/// What the threads behind a repository are asked to do.
+pub(super) struct Keeper {
+    wake: Sender<()>,
+    /// Taken by the thread when it starts.
+    woken: Receiver<()>,
+    write: AtomicBool,
+    store: AtomicBool,
+    checkpoint: AtomicBool,
+    prepare: AtomicBool,
+}
+
+impl Keeper {
+    pub(super) fn new() -> Self {
+        let (wake, woken) = bounded(1);
+        let [write, store, checkpoint, prepare] = Default::default();
+        Self { wake, woken, write, store, checkpoint, prepare }
+    }
+
+    fn ask(&self, what: &AtomicBool) {
+        if !what.load(Ordering::Relaxed) && !what.swap(true, Ordering::AcqRel) {
+            // If that is full, it is awake.
+            let _ = self.wake.try_send(());
+        }
+    }
+
+    /// Asks for commits to be brought into the store.
+    pub(super) fn write_soon(&self) {
+        self.ask(&self.write);
+    }
+
+    /// Asks for everything dirty to be brought into the store.
+    pub(super) fn store_soon(&self) {
+        self.ask(&self.store);
+    }
+
+    /// Asks for what the length of the journal calls for.
+    pub(super) fn look_at(&self, journal: &Journal) {
+        let (bytes, cost) = journal.lag();
+        if bytes > JOURNAL_BYTES_CHECKPOINT || cost > JOURNAL_COST_CHECKPOINT {
+            self.ask(&self.checkpoint);
+        }
+        if journal.wants_segment() {
+            self.ask(&self.prepare);
+        }
+    }
+}
+
+impl Repo {
+    /// Starts the threads that work behind the repository. They end with it.
+    pub fn start_keeping(self: &Arc<Self>) -> io::Result<()> {
+        let (repo, woken) = (Arc::downgrade(self), self.keeper.woken.clone());
+        let run = move || keep(&repo, &woken);
+        thread::Builder::new().name("vst-store".to_owned()).spawn(run)?;
+        let (repo, (alive, ended)) = (Arc::downgrade(self), bounded(0));
+        *self.syncing.lock() = Some(alive);
+        let run = move || sync_now_and_then(&repo, &ended);
+        thread::Builder::new().name("vst-sync".to_owned()).spawn(run)?;
+        self.keeper.ask(&self.keeper.prepare);
+        Ok(())
+    }
+}
+
+fn keep(repo: &Weak<Repo>, woken: &Receiver<()>) {
+    while woken.recv().is_ok() {
+        // Who asked is at work, perhaps on this CPU; and more will come.
+        thread::sleep(WRITE_DELAY);
+        let Some(repo) = repo.upgrade() else { return };
+        let keeper = &repo.keeper;
+        let asked = |what: &AtomicBool| what.swap(false, Ordering::AcqRel);
+        let report = |what: &str, result: Result<(), super::RepoError>| {
+            if let Err(error) = result {
+                log::warn!("{what}: {error}");
+            }
+        };
+        if asked(&keeper.prepare) {
+            report(
+                "nothing is set aside for the journal",
+                repo.journal.prepare().map_err(Into::into),
+            );
+        }
+        if asked(&keeper.write) {
+            report("commits wait to be stored", repo.write_commits());
+        }
+        if asked(&keeper.store) {
+            let stored = repo.write_all(&mut repo.storing.lock()).map(drop);
+            report("dirty data waits to be stored", stored);
+        }
+        if asked(&keeper.checkpoint) {
+            report("the journal cannot be cut", repo.checkpoint());
+        }
+    }
+}
+
+fn sync_now_and_then(repo: &Weak<Repo>, ended: &Receiver<()>) {
+    while ended.recv_timeout(JOURNAL_SYNC_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        let Some(repo) = repo.upgrade() else { return };
+        if repo.journal.wants_sync()
+            && let Err(error) = repo.journal.sync()
+        {
+            log::error!("what was done in the last second is not durable: {error}");
+        }
+    }
+}

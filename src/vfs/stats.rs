@@ -1,0 +1,84 @@
+//! The statistics that `.vst/stats` tells, as JSON. Latencies are in nanoseconds.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+
+use super::Vfs;
+use crate::base::Latency;
+use crate::base::limits::{
+    DIRTY_BYTES_MAX, JOURNAL_BYTES_CHECKPOINT, JOURNAL_BYTES_MAX, UNWRITTEN_COMMITS_MAX,
+};
+use crate::repo::Repo;
+use crate::store::ObjectStore;
+
+impl Vfs {
+    pub(super) fn stats(&self) -> String {
+        let packs = self.history.store().packs();
+        let store = packs.stats();
+        let listed = self.history.store().commits().records().len() as u64;
+        let unwritten = self.live.as_ref().map_or(0, |repo| repo.unwritten_commits());
+        let mut json = json!({
+            "store": {
+                "objects": store.objects,
+                "raw_bytes": store.raw_bytes,
+                "stored_bytes": store.stored_bytes,
+                "packs": store.packs,
+                "disk_bytes": store.disk_bytes,
+            },
+            "cache": { "bytes": packs.cached_bytes() },
+            "snapshots": listed + unwritten,
+        });
+        if let Some(repo) = self.live.as_deref() {
+            json["commits"] = commits(repo);
+            let (inodes, dirty_bytes) =
+                repo.look(|tree| (tree.inodes_loaded(), tree.dirty_bytes()));
+            json["tree"] = json!({
+                "inodes_loaded": inodes,
+                "dirty_bytes": dirty_bytes,
+                "dirty_bytes_max": DIRTY_BYTES_MAX,
+            });
+            json["journal"] = journal(repo);
+        }
+        format!("{json:#}\n")
+    }
+}
+
+fn commits(repo: &Repo) -> Value {
+    let stats = repo.stats();
+    json!({
+        "made": stats.commits.load(Ordering::Relaxed),
+        "unchanged": stats.unchanged.load(Ordering::Relaxed),
+        "failed": stats.failed.load(Ordering::Relaxed),
+        "unwritten": repo.unwritten_commits(),
+        "unwritten_max": UNWRITTEN_COMMITS_MAX,
+        "nanoseconds": stats.commit_nanos.load(Ordering::Relaxed),
+        "latency": quantiles(&stats.commit_latency),
+        "nodes_hashed": stats.nodes_hashed.load(Ordering::Relaxed),
+        "files_hashed": stats.files_hashed.load(Ordering::Relaxed),
+        "content_bytes_hashed": stats.content_bytes_hashed.load(Ordering::Relaxed),
+        "checkpoints": stats.checkpoints.load(Ordering::Relaxed),
+        "checkpoint_latency": quantiles(&stats.checkpoint_latency),
+    })
+}
+
+fn journal(repo: &Repo) -> Value {
+    let stats = repo.journal().stats();
+    json!({
+        "records": stats.records,
+        "bytes": stats.bytes,
+        "bytes_checkpoint": JOURNAL_BYTES_CHECKPOINT,
+        "bytes_max": JOURNAL_BYTES_MAX,
+        "disk_bytes": stats.disk_bytes,
+        "syncs": stats.syncs,
+        "failed": repo.journal().failure().map(|error| error.to_string()),
+    })
+}
+
+fn quantiles(latency: &Latency) -> Value {
+    json!({
+        "p50": latency.quantile_nanos(0.50),
+        "p95": latency.quantile_nanos(0.95),
+        "p99": latency.quantile_nanos(0.99),
+    })
+}
