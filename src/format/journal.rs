@@ -246,3 +246,6 @@ pub fn decode_record(fields: &[u8], mut payload: &[u8]) -> Result<Record, Format
     reader.finish()?;
     Ok(record)
 }
+
+#[cfg(test)]
+mod tests;
