@@ -51,6 +51,10 @@ pub(super) struct MountArgs {
     /// What a commit waits for
     #[arg(long, value_enum, value_name = "MODE")]
     durability: Option<DurabilityArg>,
+    /// Put nothing into the journal, to measure what it costs: what was done since the last
+    /// checkpoint is lost with the daemon
+    #[arg(long, hide = true)]
+    without_journal: bool,
     /// Stay in the foreground, and write the log to stderr
     #[arg(long)]
     foreground: bool,

@@ -106,6 +106,8 @@ pub struct JournalStats {
 /// The journal of a worktree.
 #[derive(Debug)]
 pub struct Journal {
+    /// Nothing is appended.
+    off: bool,
     segments: Segments,
     tail: Mutex<Tail>,
     /// A payload was completed, or the journal failed.

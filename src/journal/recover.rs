@@ -92,6 +92,7 @@ impl Journal {
         let mut tail = Tail::new(next_number, seq, kept);
         tail.count_found(found.records, found.bytes, cost);
         let journal = Self {
+            off: false,
             segments,
             tail: Mutex::new(tail),
             completed: Condvar::new(),

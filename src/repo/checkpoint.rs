@@ -59,7 +59,7 @@ impl Repo {
 
     /// Makes everything that was applied before the call durable.
     pub fn sync(&self) -> Result<(), RepoError> {
-        if self.journal.failure().is_some() {
+        if self.journal.failure().is_some() || !self.options.journaled {
             return self.checkpoint();
         }
         Ok(self.journal.sync()?)

@@ -57,6 +57,9 @@ pub struct RepoOptions {
     pub gid: u32,
     /// Who commits, if nobody is named.
     pub author: String,
+    /// Whether operations are put into the journal. Without it, what was done since the last
+    /// checkpoint ends with the process: for measurements of what it costs.
+    pub journaled: bool,
 }
 
 impl Default for RepoOptions {
@@ -67,6 +70,7 @@ impl Default for RepoOptions {
             uid: rustix::process::getuid().as_raw(),
             gid: rustix::process::getgid().as_raw(),
             author: String::new(),
+            journaled: true,
         }
     }
 }

@@ -35,6 +35,7 @@ impl Repo {
         if found.records > 0 {
             log::info!("{} operations and commits were recovered from the journal", found.records);
         }
+        let journal = if options.journaled { journal } else { journal.switched_off() };
         let Replay { tree, hasher, changed, head_root, .. } = replay;
         let repo = Self::new(history, options, tree, journal);
         {

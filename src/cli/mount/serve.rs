@@ -99,8 +99,13 @@ fn open(args: &MountArgs, store: &Path) -> Result<(Arc<Vfs>, Option<Arc<Repo>>),
         let commit = history.commit(&history.resolve(rev, head)?)?;
         return Ok((Arc::new(Vfs::committed(history, commit.root, owner)), None));
     }
-    let options =
-        RepoOptions { durability, cache_bytes, author: users::author(), ..RepoOptions::default() };
+    let options = RepoOptions {
+        durability,
+        cache_bytes,
+        author: users::author(),
+        journaled: !args.without_journal,
+        ..RepoOptions::default()
+    };
     let repo = Arc::new(Repo::open(store, options)?);
     repo.start_settling()
         .and_then(|()| repo.start_keeping())

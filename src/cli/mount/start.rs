@@ -76,8 +76,12 @@ fn daemon_args(args: &MountArgs, checked: &Checked) -> Vec<OsString> {
     let mut list: Vec<OsString> =
         ["mount", "--foreground", "--report-ready"].map(OsString::from).into();
     let MountArgs { store: _, mountpoint: _, foreground: _, report_ready: _, .. } = args;
-    let flags =
-        [(args.read_only, "--read-only"), (args.allow_other, "--allow-other"), (args.dev, "--dev")];
+    let flags = [
+        (args.read_only, "--read-only"),
+        (args.allow_other, "--allow-other"),
+        (args.dev, "--dev"),
+        (args.without_journal, "--without-journal"),
+    ];
     list.extend(flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.into()));
     let durability = |mode: DurabilityArg| mode.to_possible_value().map(|v| v.get_name().into());
     let values: [(&str, Option<String>); 4] = [

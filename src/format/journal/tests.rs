@@ -66,8 +66,12 @@ fn any_entry() -> impl Strategy<Value = Entry> {
 fn any_set() -> impl Strategy<Value = SetAttr> {
     let perm = option::of(0..=0o7777u16);
     let (uid, gid) = (option::of(any::<u32>()), option::of(any::<u32>()));
-    (perm, uid, gid, option::of(any_time()))
-        .prop_map(|(perm, uid, gid, mtime)| SetAttr { perm, uid, gid, mtime })
+    (perm, uid, gid, option::of(any_time())).prop_map(|(perm, uid, gid, mtime)| SetAttr {
+        perm,
+        uid,
+        gid,
+        mtime,
+    })
 }
 
 fn any_op() -> impl Strategy<Value = Op> {
