@@ -40,6 +40,7 @@ impl Stored {
         let begin = Instant::now();
         let id = self.repo.commit(&request)?;
         let took = begin.elapsed();
+        self.repo.write_commits()?;
         let root = self.repo.history().commit(&id)?.root;
         if self.root.replace(root) == Some(root) {
             return Err("a commit of changed files has the root of the one before".into());

@@ -145,6 +145,6 @@ pub const JOURNAL_COMMIT_COST: u64 = 64;
 /// From this cost on, in operations, a checkpoint is made in the background.
 pub const JOURNAL_COST_CHECKPOINT: u64 = 256 * 1024;
 /// Highest cost of a journal. Whoever would add to it waits for a checkpoint.
-pub const JOURNAL_COST_MAX: u64 = 1024 * 1024;
+pub const JOURNAL_COST_MAX: u64 = 512 * 1024;
 /// Longest time that passes until what was done is made durable without being asked for.
 pub const JOURNAL_SYNC_INTERVAL: Duration = Duration::from_millis(900);
