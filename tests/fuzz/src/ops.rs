@@ -27,7 +27,7 @@ pub fn ops(data: &[u8]) {
                 let (root, _) = first.commit();
                 let (again, state) = second.commit();
                 assert_eq!(root, again, "after {time} steps");
-                if choices.byte() % 2 == 0 {
+                if choices.byte().is_multiple_of(2) {
                     second.tree = Worktree::open(&state, &second.objects).unwrap();
                 }
             }
@@ -97,12 +97,12 @@ fn op(
             let (offset, len) = (offset(choices), 1 + choices.number() as usize % 70_000);
             let seed = choices.byte();
             let data = (0..len).map(|n| (n as u8).wrapping_mul(seed) ^ (n >> 8) as u8);
-            Op::Write { ino, offset, data: data.collect(), kill_priv: seed % 2 == 0, time }
+            Op::Write { ino, offset, data: data.collect(), kill_priv: seed.is_multiple_of(2), time }
         }
         10 => Op::Truncate { ino, size: offset(choices), kill_priv: false, time },
         11 => {
             let (offset, len) = (offset(choices), 1 + offset(choices));
-            Op::Zero { ino, offset, len, extend: choices.byte() % 2 == 0, time }
+            Op::Zero { ino, offset, len, extend: choices.byte().is_multiple_of(2), time }
         }
         12 => {
             let told = choices.byte();
