@@ -17,6 +17,8 @@ mod restore;
 mod revision;
 mod settler;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -87,7 +87,7 @@ impl Layout {
         }
         for name in files::names_in(&*self.disk, &self.root)? {
             let ours = match name.to_str() {
-                Some("lock" | ".tmp-format") => true,
+                Some("lock" | ".tmp-format" | ".tmp-commits" | ".tmp-worktree") => true,
                 Some("commits") => self.holds_no_commit(),
                 Some("worktree") => self.holds_no_state(),
                 Some("packs" | "refs" | "journal") => {
@@ -186,10 +186,20 @@ mod tests {
 
     #[test]
     fn creation_goes_on_from_wherever_it_was_interrupted() {
-        for steps in 0..7 {
+        for steps in 0..=9 {
             let dir = tempfile::tempdir().unwrap();
             let layout = layout(&dir.path().join("store"));
-            let paths = ["", "lock", "packs", "refs", "commits", "worktree", ".tmp-format"];
+            let paths = [
+                "",
+                "lock",
+                "packs",
+                "refs",
+                ".tmp-commits",
+                "commits",
+                ".tmp-worktree",
+                "worktree",
+                ".tmp-format",
+            ];
             for name in &paths[..steps] {
                 let path = layout.root().join(name);
                 match *name {
