@@ -114,16 +114,22 @@ fn crash_everywhere(seed: u64, len: usize, stride: u64) {
     }
 }
 
+/// How many seeds are tried: `VST_CRASH_SEEDS` asks for more.
+fn seeds(default: u64) -> u64 {
+    let asked = std::env::var("VST_CRASH_SEEDS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(default)
+}
+
 #[test]
 fn what_was_promised_survives_an_end_at_every_step() {
-    for seed in 0..8 {
+    for seed in 0..seeds(8) {
         crash_everywhere(seed, 12, 1);
     }
 }
 
 #[test]
 fn what_was_promised_survives_an_end_somewhere_in_a_long_run() {
-    for seed in 100..112 {
+    for seed in 1000..1000 + seeds(12) {
         crash_everywhere(seed, 60, 37);
     }
 }
