@@ -55,6 +55,7 @@ impl Journal {
         let mut found = Recovered::default();
         let (mut seq, mut cost) = (from.seq, 0);
         let mut kept = VecDeque::new();
+        let mut last: Option<SegmentReader> = None;
         let mut cut = false;
         for number in numbers {
             if number < from.segment || cut {
@@ -85,12 +86,18 @@ impl Journal {
                 segments.remove(number)?;
             } else {
                 cut = reader.finish()?;
-                kept.push_back((number, reader.at));
+                kept.extend(last.replace(reader).map(|before| (before.number, before.at)));
             }
         }
         found.cut = cut;
-        let mut tail = Tail::new(next_number, seq, kept);
+        let active = last.map(|SegmentReader { number, file, at, .. }| {
+            segments.resume(number, file, at).map(|segment| (segment, at))
+        });
+        let mut tail = Tail::new(next_number, seq, active.transpose()?, kept);
         tail.count_found(found.records, found.bytes, cost);
+        if segments.is_in_doubt() {
+            tail.doubt();
+        }
         let journal = Self {
             off: false,
             segments,
@@ -105,6 +112,7 @@ impl Journal {
 
 /// Reads the records of a segment.
 struct SegmentReader {
+    number: u64,
     path: std::path::PathBuf,
     file: Box<dyn DiskFile>,
     file_bytes: u64,
@@ -152,6 +160,7 @@ impl SegmentReader {
         let (window, window_at, torn) = Default::default();
         let (incomplete, at) = (Vec::new(), start);
         Ok(Some(Self {
+            number,
             path,
             file,
             file_bytes,

@@ -14,6 +14,8 @@ use crate::format::journal::SegmentHeader;
 
 const SUFFIX: &str = ".log";
 const RESERVE: &str = "reserve";
+/// A file that tells the next process that the journal is in doubt.
+const DOUBT: &str = "doubt";
 
 /// The directory of a journal.
 #[derive(Debug)]
@@ -129,6 +131,52 @@ impl Segments {
             self.begin(number, &path, file, bytes).map(Some)
         };
         take().map_err(|error| failed("taking", &reserve, error))
+    }
+
+    /// Goes on with a segment that a process before this one wrote, up to `end`, to which it was
+    /// cut. Its room is set aside again as far as there is any.
+    pub(super) fn resume(
+        &self,
+        number: u64,
+        file: Box<dyn DiskFile>,
+        end: u64,
+    ) -> Result<Segment, JournalError> {
+        let path = self.path(number);
+        let mut bytes = JOURNAL_SEGMENT_BYTES_MIN.max(end);
+        let resume = || {
+            match allocate(&*file, bytes) {
+                Err(error) if is_full(&error) => bytes = end,
+                done => done?,
+            }
+            // Records of this run of the machine count for more than those of another, all of
+            // which are durable.
+            let header = SegmentHeader { number, boot_id: self.boot_id };
+            file.write_all_at(&header.encode(), 0)?;
+            file.sync_data()
+        };
+        let resumed = { resume }();
+        resumed.map_err(|error| failed("going on with", &path, error))?;
+        Ok(Segment { number, path, file, bytes })
+    }
+
+    /// Leaves a note for the next process that what it finds in the journal may not be durable:
+    /// the kernel will not tell it.
+    pub(super) fn set_doubt(&self, doubt: bool) {
+        let path = self.dir.join(DOUBT);
+        let noted = match doubt {
+            true => self.disk.open(&path, OpenMode::Create).map(drop),
+            false => self.disk.remove_file(&path),
+        };
+        match noted {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                log::error!("{}: {error}", path.display());
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn is_in_doubt(&self) -> bool {
+        matches!(self.disk.find(&self.dir.join(DOUBT)), Ok(Some(_)))
     }
 
     pub(super) fn remove(&self, number: u64) -> Result<(), JournalError> {

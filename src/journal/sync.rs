@@ -58,6 +58,7 @@ impl Journal {
                 // The kernel takes the pages for clean from now on, though they may be lost.
                 let error = failed("syncing", &segment.path, error);
                 self.tail.lock().fail(segment.number, &error);
+                self.segments.set_doubt(true);
                 return Err(error);
             }
         }

@@ -114,9 +114,16 @@ struct Pending {
 }
 
 impl Tail {
-    pub(super) fn new(next_number: u64, seq: u64, full: VecDeque<(u64, u64)>) -> Self {
+    /// `active` is a segment to go on with, and where its records end; `full` are others.
+    pub(super) fn new(
+        next_number: u64,
+        seq: u64,
+        active: Option<(Segment, u64)>,
+        full: VecDeque<(u64, u64)>,
+    ) -> Self {
+        let active = active.map(|(segment, end)| Active { segment: Arc::new(segment), end });
         Self {
-            active: None,
+            active,
             ready: None,
             next_number,
             seq,
@@ -150,6 +157,14 @@ impl Tail {
             }
             _ => {}
         }
+    }
+
+    /// A process before this one could not make durable what is there, which then only a checkpoint
+    /// can.
+    pub(super) fn doubt(&mut self) {
+        let context = "a sync of it failed before it was opened".to_owned();
+        let source = Arc::new(std::io::Error::other("what it holds may not be on the disk"));
+        self.failure = Some((self.next_number, JournalError::Failed { context, source }));
     }
 
     /// The segment that is written to.
@@ -334,7 +349,9 @@ impl Journal {
             let mut tail = self.tail.lock();
             tail.cut = *written;
             tail.unsynced.retain(|segment| segment.number >= position.segment);
-            tail.failure.take_if(|(failed, _)| *failed < position.segment);
+            if tail.failure.take_if(|(failed, _)| *failed < position.segment).is_some() {
+                self.segments.set_doubt(false);
+            }
             let full = tail.full.iter().take_while(|(number, _)| *number < position.segment);
             full.map(|(number, _)| *number).collect()
         };

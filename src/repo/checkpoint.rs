@@ -20,7 +20,7 @@ use crate::format::worktree::{JournalPosition, WorktreeState};
 use crate::hash::hash;
 use crate::journal::Point;
 use crate::model::{CommitId, Ino, ObjectId, ObjectKind, ObjectSink, RootId};
-use crate::store::Durability;
+use crate::store::{Durability, PackStore, Store};
 use crate::worktree::tree::Hasher;
 use crate::worktree::{CommitCounts, Committed, Sides, Snapshot, StoredFile, Unstored, Worktree};
 
@@ -38,6 +38,35 @@ pub(super) struct Hashed {
     pub(super) head: Option<CommitId>,
     pub(super) point: Point,
     changes: u64,
+}
+
+/// Brings into the store what was hashed, and lists its commits. `let_go` gets the files that need
+/// no memory any more, `listed` is called for each commit. What has not been done when it fails
+/// is left in `taken`.
+pub(super) fn write_to(
+    store: &Store,
+    taken: &mut VecDeque<Unwritten>,
+    hasher: &mut Hasher,
+    mut let_go: impl FnMut(Vec<StoredFile>),
+    mut listed: impl FnMut(CommitId),
+) -> Result<(), RepoError> {
+    let packs: &PackStore = store.packs();
+    for Unwritten { unstored, commit } in &mut *taken {
+        let_go(unstored.store(hasher, packs, packs)?);
+        if let Some((record, bytes)) = commit {
+            packs.put(ObjectKind::Commit, record.id.object(), bytes)?;
+        }
+    }
+    // Whoever finds a commit in the list finds its objects too.
+    packs.flush()?;
+    while let Some(Unwritten { commit, .. }) = taken.front() {
+        if let Some((record, _)) = commit {
+            store.commits().append(*record, Durability::Fast)?;
+            listed(record.id);
+        }
+        taken.pop_front();
+    }
+    Ok(())
 }
 
 impl Repo {
@@ -208,24 +237,11 @@ impl Repo {
         taken: &mut VecDeque<Unwritten>,
         storing: &mut MutexGuard<'_, Storing>,
     ) -> Result<(), RepoError> {
-        let packs = self.packs();
-        for Unwritten { unstored, commit } in &mut *taken {
-            let files = unstored.store(&mut storing.hasher, packs, packs)?;
-            self.let_go(files);
-            if let Some((record, bytes)) = commit {
-                packs.put(ObjectKind::Commit, record.id.object(), bytes)?;
-            }
-        }
-        // Whoever finds a commit in the list finds its objects too.
-        packs.flush()?;
-        while let Some(Unwritten { commit, .. }) = taken.front() {
-            if let Some((record, _)) = commit {
-                self.store().commits().append(*record, Durability::Fast)?;
-                self.unwritten_commits.fetch_sub(1, Ordering::AcqRel);
-            }
-            taken.pop_front();
-        }
-        Ok(())
+        let hasher = &mut storing.hasher;
+        let listed = |_| {
+            self.unwritten_commits.fetch_sub(1, Ordering::AcqRel);
+        };
+        write_to(self.store(), taken, hasher, |files| self.let_go(files), listed)
     }
 
     /// Lets go of contents that are in the store.

@@ -76,6 +76,8 @@ impl Repo {
         let run = move || sync_now_and_then(&repo, &ended);
         thread::Builder::new().name("vst-sync".to_owned()).spawn(run)?;
         self.keeper.ask(&self.keeper.prepare);
+        // What was recovered.
+        self.keeper.write_soon();
         Ok(())
     }
 }

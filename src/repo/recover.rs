@@ -1,9 +1,11 @@
 //! Opening a repository: the last durable state of the worktree, and then the journal.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::checkpoint::Unwritten;
+use super::checkpoint::{Unwritten, write_to};
 use super::commit::commit_object;
 use super::{History, Repo, RepoError, RepoOptions};
 use crate::base::limits::{CHUNK_BYTES_MIN, DIRTY_BYTES_STORE, SETTLE_FILES_LOCKED_MAX};
@@ -11,8 +13,8 @@ use crate::format::commit_log::CommitRecord;
 use crate::format::journal::{CommitMade, Record};
 use crate::format::worktree::WorktreeState;
 use crate::journal::Journal;
-use crate::model::{Ino, ObjectId, ObjectKind, ObjectSink, RootId, Timestamp};
-use crate::store::{Durability, OpenOptions, PackStore, Store};
+use crate::model::{CommitId, Ino, ObjectId, RootId, Timestamp};
+use crate::store::{OpenOptions, PackStore, Store};
 use crate::worktree::tree::Hasher;
 use crate::worktree::{Snapshot, Worktree, hash_files};
 
@@ -37,8 +39,11 @@ impl Repo {
             log::info!("{} operations and commits were recovered from the journal", found.records);
         }
         let journal = if options.journaled { journal } else { journal.switched_off() };
-        let Replay { tree, hasher, changed, head_root, .. } = replay;
+        let Replay { tree, hasher, changed, head_root, queue, .. } = replay;
         let repo = Self::new(history, options, tree, journal);
+        let commits = queue.iter().filter(|unwritten| unwritten.commit.is_some()).count();
+        repo.unwritten_commits.store(commits as u64, Ordering::Release);
+        *repo.queue.lock() = queue;
         {
             let mut committing = repo.committing.lock();
             committing.hasher = hasher;
@@ -53,6 +58,9 @@ impl Repo {
     }
 }
 
+/// Most snapshots that wait to be stored, unless the disk is full.
+const QUEUE_MAX: usize = 1024;
+
 /// The worktree while the journal is applied to it.
 struct Replay<'a> {
     history: &'a History,
@@ -62,6 +70,10 @@ struct Replay<'a> {
     changed: Vec<Ino>,
     /// The tree at the last mark.
     marked: Option<Snapshot>,
+    /// What was hashed and has yet to be stored.
+    queue: VecDeque<Unwritten>,
+    /// The disk took nothing more: everything stays in memory, as much as the journal holds.
+    is_full: bool,
 }
 
 impl<'a> Replay<'a> {
@@ -82,7 +94,8 @@ impl<'a> Replay<'a> {
         let head = tree.head.map(|head| history.commit(&head)).transpose()?;
         let head_root = head.map(|head| head.root);
         let (hasher, changed) = (Hasher::default(), Vec::new());
-        Ok(Self { history, tree, hasher, head_root, changed, marked: None })
+        let queue = VecDeque::new();
+        Ok(Self { history, tree, hasher, head_root, changed, marked: None, queue, is_full: false })
     }
 
     fn packs(&self) -> &'a PackStore {
@@ -121,16 +134,31 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Brings what is dirty into the store, so that it takes no memory.
+    /// Hashes what is dirty and brings everything into the store, so that it takes no memory.
     fn write(&mut self) -> Result<(), RepoError> {
         self.settle()?;
         let snapshot = self.tree.begin_commit();
-        self.store(snapshot, |_| None).map(drop)
+        self.hash(snapshot, |_| None)?;
+        self.write_queue();
+        Ok(())
     }
 
-    /// Hashes a snapshot and brings it into the store, with the commit that `describe` makes of
-    /// its root.
-    fn store(
+    /// Brings into the store what was hashed, if the disk takes it. It can wait.
+    fn write_queue(&mut self) {
+        if self.is_full {
+            return;
+        }
+        let Self { history, tree, hasher, queue, .. } = self;
+        let let_go = |files| tree.publish_stored(files);
+        if let Err(error) = write_to(history.store(), queue, hasher, let_go, drop) {
+            log::warn!("what was recovered stays in memory: {error}");
+            self.is_full = true;
+        }
+    }
+
+    /// Hashes a snapshot, and leaves it to be stored with the commit that `describe` makes of its
+    /// root.
+    fn hash(
         &mut self,
         snapshot: Snapshot,
         describe: impl FnOnce(RootId) -> Option<(CommitRecord, Vec<u8>)>,
@@ -138,19 +166,27 @@ impl<'a> Replay<'a> {
         let packs = self.packs();
         let committed = snapshot.hash(&mut self.hasher, packs)?;
         let root = committed.root;
-        let mut unwritten =
-            Unwritten { unstored: snapshot.unstored(&committed), commit: describe(root) };
+        let mut unstored = snapshot.unstored(&committed);
         drop(snapshot);
+        unstored.store_xattrs(packs)?;
+        self.queue.push_back(Unwritten { unstored, commit: describe(root) });
         self.changed.extend(committed.directories());
         self.tree.publish(committed);
-        let files = unwritten.unstored.store(&mut self.hasher, packs, packs)?;
-        self.tree.publish_stored(files);
-        if let Some((record, bytes)) = unwritten.commit {
-            packs.put(ObjectKind::Commit, record.id.object(), &bytes)?;
-            packs.flush()?;
-            self.history.store().commits().append(record, Durability::Fast)?;
+        if self.tree.dirty_bytes() > DIRTY_BYTES_STORE || self.queue.len() > QUEUE_MAX {
+            self.write_queue();
         }
         Ok(root)
+    }
+
+    /// The root that a commit has, which may not be stored yet.
+    fn root_of(&self, id: &CommitId) -> Result<RootId, RepoError> {
+        let is_it = |unwritten: &&Unwritten| {
+            unwritten.commit.as_ref().is_some_and(|(record, _)| record.id == *id)
+        };
+        match self.queue.iter().find(is_it) {
+            Some(unwritten) => Ok(unwritten.unstored.root()),
+            None => Ok(self.history.commit(id)?.root),
+        }
     }
 
     fn commit(&mut self, made: CommitMade) -> Result<(), RepoError> {
@@ -160,7 +196,7 @@ impl<'a> Replay<'a> {
         };
         let head = self.tree.head;
         let mut found = id;
-        let root = self.store(snapshot, |root| {
+        let root = self.hash(snapshot, |root| {
             let (made, bytes) = commit_object(root, head, time, author, message);
             found = made;
             Some((CommitRecord { id: made, time }, bytes))
@@ -179,8 +215,7 @@ impl<'a> Replay<'a> {
         self.tree = Worktree::open(&state, self.packs())?;
         self.changed.clear();
         self.marked = None;
-        let head = state.head.map(|head| self.history.commit(&head)).transpose()?;
-        self.head_root = head.map(|head| head.root);
+        self.head_root = state.head.map(|head| self.root_of(&head)).transpose()?;
         Ok(())
     }
 }

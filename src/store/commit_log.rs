@@ -37,6 +37,10 @@ struct State {
     end: u64,
     /// An append failed, and may have left bytes beyond `end`.
     torn: bool,
+    /// Everything before is durable.
+    synced: u64,
+    /// The last sync failed.
+    sync_failed: bool,
 }
 
 impl State {
@@ -73,7 +77,15 @@ impl CommitLog {
             };
             Some(open().map_err(|error| StoreError::io("opening", &path, error))?)
         };
-        let state = State { records: Arc::new(records), positions: None, end, torn: false };
+        let state = State {
+            records: Arc::new(records),
+            positions: None,
+            end,
+            torn: false,
+            // What the last durable state counts is durable, and the rest is listed again.
+            synced: end,
+            sync_failed: false,
+        };
         Ok(Self { disk: Arc::clone(disk), path, file, state: Mutex::new(state) })
     }
 
@@ -121,6 +133,7 @@ impl CommitLog {
             state.end -= ((state.records.len() - keep) * RECORD_BYTES) as u64;
             Arc::make_mut(&mut state.records).truncate(keep);
             state.positions = None;
+            state.synced = state.synced.min(state.end);
             let cut = file.set_len(state.end);
             cut.map_err(|error| StoreError::io("cutting", &self.path, error))?;
         }
@@ -130,7 +143,29 @@ impl CommitLog {
     /// Makes everything that was appended durable.
     pub fn sync(&self) -> Result<(), StoreError> {
         let Some(file) = &self.file else { return Ok(()) };
-        file.sync_data().map_err(|error| StoreError::io("syncing", &self.path, error))
+        let (end, again) = {
+            let mut state = self.state.lock();
+            let failed_before = std::mem::replace(&mut state.sync_failed, true);
+            let unsynced = (state.end - state.synced) as usize / RECORD_BYTES;
+            let from = state.records.len().saturating_sub(unsynced);
+            let again = failed_before.then(|| {
+                let records = state.records.get(from..).unwrap_or_default();
+                (state.synced, records.iter().flat_map(encode_record).collect::<Vec<u8>>())
+            });
+            (state.end, again)
+        };
+        let sync = || {
+            // After a failure the kernel takes for written what it may not have written.
+            if let Some((at, bytes)) = again {
+                file.write_all_at(&bytes, at)?;
+            }
+            file.sync_data()
+        };
+        sync().map_err(|error| StoreError::io("syncing", &self.path, error))?;
+        let mut state = self.state.lock();
+        state.sync_failed = false;
+        state.synced = end.min(state.end);
+        Ok(())
     }
 
     /// Reads again what another process may have appended. Does nothing for the store's owner.

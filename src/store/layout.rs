@@ -141,6 +141,12 @@ impl Layout {
         made.iter().try_for_each(|dir| self.sync_name(dir))
     }
 
+    /// Makes the names of what a store consists of durable, and its own.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        files::sync_dir(&*self.disk, &self.root)?;
+        self.sync_name(&self.root)
+    }
+
     /// Makes the name of a directory durable.
     fn sync_name(&self, dir: &Path) -> Result<(), StoreError> {
         match dir.parent() {
@@ -162,9 +168,8 @@ impl Layout {
         }
         CommitLog::create(disk, &self.commits())?;
         StateLog::create(disk, &self.states())?;
-        files::sync_dir(disk, &self.root)?;
-        // Who made it may have died before that.
-        self.sync_name(&self.root)?;
+        // Who made the directory may have died before it was durable.
+        self.sync()?;
         let text = format!("{FORMAT_PREFIX}{VERSION}\n");
         files::replace(disk, &self.format(), text.as_bytes(), Durability::Strict)
     }

@@ -62,7 +62,12 @@ impl Store {
         if layout.inspect()? == Found::Nothing {
             layout.create(&lock)?;
         }
-        Self::open_locked(layout, options, Some(lock))
+        let store = Self::open_locked(layout, options, Some(lock))?;
+        if store.states.states()?.is_empty() {
+            // Who made it may have ended before it was durable.
+            store.layout.sync()?;
+        }
+        Ok(store)
     }
 
     /// Opens the store in a directory, which must be there.

@@ -1,7 +1,9 @@
 //! The process ends, or the power goes, before every single step that changes the disk: what is
 //! there afterwards was once true, and is no older than what was promised.
 
-use super::world::{Action, Actions, DIR, Dump, Promises, act, dump, new_disk, open, read_commit};
+use super::world::{
+    Action, Actions, DIR, Dump, Promises, act, dump, new_disk, open, read_commit, seeds,
+};
 use crate::base::disk::sim::SimDisk;
 use crate::repo::{CommitRequest, Repo};
 
@@ -69,6 +71,7 @@ fn check(disk: &SimDisk, expectation: &Expectation<'_>) {
 
 fn check_commits(repo: &Repo, expectation: &Expectation<'_>, state: usize) {
     let Expectation { promises, at_least, what, .. } = expectation;
+    repo.write_commits().unwrap_or_else(|e| panic!("{what}: {e}"));
     let listed = repo.history().store().commits().records();
     let mut unknown = 0;
     for record in listed.iter() {
@@ -112,12 +115,6 @@ fn crash_everywhere(seed: u64, len: usize, stride: u64) {
         check(&again.after_power_loss(step + 5), &expect(promises.durable, "both"));
         step += stride;
     }
-}
-
-/// How many seeds are tried: `VST_CRASH_SEEDS` asks for more.
-fn seeds(default: u64) -> u64 {
-    let asked = std::env::var("VST_CRASH_SEEDS").ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or(default)
 }
 
 #[test]

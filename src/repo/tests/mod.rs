@@ -1,4 +1,5 @@
 //! A repository on a disk that loses its power, fills up and fails.
 
 mod crash;
+mod faults;
 mod world;

@@ -335,3 +335,9 @@ pub(super) fn reach_and_apply(repo: &Repo, op: &Op) -> Result<(), RepoError> {
         Ok(())
     })
 }
+
+/// How many seeds are tried: `VST_CRASH_SEEDS` asks for more.
+pub(super) fn seeds(default: u64) -> u64 {
+    let asked = std::env::var("VST_CRASH_SEEDS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(default)
+}

@@ -63,6 +63,11 @@ impl Pack {
         &self.path
     }
 
+    /// A file that tells the next process that not all of the pack may be durable.
+    pub(super) fn doubt_path(&self) -> PathBuf {
+        self.path.with_extension("doubt")
+    }
+
     /// The trailer, if the pack is sealed and its footer is whole as far as is known.
     pub(super) fn trailer(&self) -> Option<&Trailer> {
         self.trailer.get().filter(|_| !self.footer_damaged.load(Ordering::Acquire))

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::file::Pack;
-use crate::base::disk::{Disk, DiskFile};
+use crate::base::disk::{Disk, DiskFile, OpenMode};
 use crate::base::limits;
 use crate::format::pack::{PackEntry, encode_footer};
 use crate::store::{StoreError, files};
@@ -41,6 +41,19 @@ struct SyncState {
 impl WriteFile {
     pub(super) fn new(pack: Arc<Pack>, file: Box<dyn DiskFile>, counts: Arc<WriteCounts>) -> Self {
         Self { pack, file, counts, state: Mutex::default() }
+    }
+
+    /// As `new`, for a file that a process before this one has written. If that could not sync it,
+    /// the kernel will not tell, and all of it is written again.
+    pub(super) fn reopened(
+        disk: &dyn Disk,
+        pack: Arc<Pack>,
+        file: Box<dyn DiskFile>,
+        counts: Arc<WriteCounts>,
+    ) -> Self {
+        let failed = files::file_bytes(disk, &pack.doubt_path()).is_some();
+        let state = SyncState { failed, ..SyncState::default() };
+        Self { pack, file, counts, state: Mutex::new(state) }
     }
 
     pub(super) fn pack(&self) -> &Pack {
@@ -77,7 +90,13 @@ impl WriteFile {
                 self.write_again(state.synced, end)
                     .map_err(|error| StoreError::io("rewriting", self.pack.path(), error))?;
             }
-            self.sync_file()?;
+            if let Err(error) = self.sync_file() {
+                self.note(|path| disk.open(path, OpenMode::Create).map(drop));
+                return Err(error);
+            }
+            if failed_before {
+                self.note(|path| disk.remove_file(path));
+            }
             state.failed = false;
             state.synced = end;
         }
@@ -109,6 +128,17 @@ impl WriteFile {
         self.sync_file()?;
         self.pack.set_sealed(footer.trailer, Some(footer.fanout));
         Ok(entries)
+    }
+
+    /// Leaves a note for the next process, or takes it away.
+    fn note(&self, change: impl FnOnce(&Path) -> io::Result<()>) {
+        let path = self.pack.doubt_path();
+        match change(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                log::error!("{}: {error}", path.display());
+            }
+            _ => {}
+        }
     }
 
     fn sync_file(&self) -> Result<(), StoreError> {

@@ -84,7 +84,8 @@ impl Writer {
                 .disk()
                 .open(pack.path(), OpenMode::Write)
                 .map_err(|error| StoreError::io("opening", pack.path(), error))?;
-            let file = WriteFile::new(Arc::clone(pack), file, Arc::clone(&counts));
+            let (pack, counts) = (Arc::clone(pack), Arc::clone(&counts));
+            let file = WriteFile::reopened(set.disk(), pack, file, counts);
             file.cut(end)?;
             Ok(Arc::new(file))
         };

@@ -189,6 +189,13 @@ impl SimDisk {
         state.faults.fail_once = true;
     }
 
+    /// Nothing fails any more, but for what has no room.
+    pub fn mend(&self) {
+        let mut state = self.state.lock();
+        let Faults { capacity, steps, reads, ended, .. } = state.faults;
+        state.faults = Faults { capacity, steps, reads, ended, ..Faults::default() };
+    }
+
     /// This read fails.
     pub fn fail_read_at(&self, read: u64) {
         let mut state = self.state.lock();
