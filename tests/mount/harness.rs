@@ -96,25 +96,19 @@ impl TestMount {
         }
     }
 
+    /// Takes another place for the store, which stays when the test is over.
+    pub(crate) fn set_store(&mut self, store: &Path) {
+        assert!(self.daemon.is_none(), "it is mounted already");
+        store.clone_into(&mut self.store);
+    }
+
     /// Starts a daemon on the store and waits until its mount answers. After a failure nothing
     /// is mounted or running.
     #[track_caller]
     pub(crate) fn start(&mut self, options: &[&str]) -> Result<(), StartFailure> {
         assert!(self.daemon.is_none(), "it is mounted already");
         self.options = options.iter().map(|option| (*option).to_owned()).collect();
-        let log = File::create(&self.log).expect("a log beside the mountpoint");
-        let child = Command::new(VST)
-            .arg("mount")
-            .args([&self.store, &self.mountpoint])
-            .arg("--foreground")
-            .args(options)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle of the log"))
-            .stderr(log)
-            .spawn()
-            .expect("the binary has been built");
-        self.daemon = Some(child);
+        self.daemon = Some(self.spawn());
 
         let mut status = None;
         let answers = wait_until(START_TIMEOUT, || {
@@ -126,6 +120,21 @@ impl TestMount {
         }
         self.destroy();
         Err(StartFailure { status, output: self.output() })
+    }
+
+    fn spawn(&self) -> Child {
+        let log = File::create(&self.log).expect("a log beside the mountpoint");
+        Command::new(VST)
+            .arg("mount")
+            .args([&self.store, &self.mountpoint])
+            .arg("--foreground")
+            .args(&self.options)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle of the log"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary has been built")
     }
 
     /// The top of the mounted tree.
@@ -232,11 +241,32 @@ impl TestMount {
     /// Kills the daemon with SIGKILL and removes the dead mount.
     #[track_caller]
     pub(crate) fn kill(&mut self) {
-        let daemon = self.daemon.as_mut().expect("it is mounted");
-        kill_and_reap(daemon);
+        self.kill_daemon();
+        self.remove_dead_mount();
+    }
+
+    /// Kills the daemon with SIGKILL. The dead mount stays, and answers with errors.
+    #[track_caller]
+    pub(crate) fn kill_daemon(&mut self) {
+        kill_and_reap(self.daemon.as_mut().expect("it is mounted"));
         self.daemon = None;
+    }
+
+    /// Removes the mount of a daemon that was killed.
+    #[track_caller]
+    pub(crate) fn remove_dead_mount(&mut self) {
         detach(&self.mountpoint);
         assert!(!self.is_mounted(), "the dead mount does not go away");
+    }
+
+    /// Starts a daemon with the same options and kills it with SIGKILL after some time, wherever
+    /// it is by then.
+    #[track_caller]
+    pub(crate) fn start_and_kill(&mut self, after: Duration) {
+        assert!(self.daemon.is_none(), "it is mounted already");
+        self.daemon = Some(self.spawn());
+        thread::sleep(after);
+        self.kill();
     }
 
     /// Mounts again with the same options, after an unmount if it is mounted.

@@ -1,0 +1,215 @@
+//! Whether the history of commits is what it must be: every acknowledged commit there, in order,
+//! each with the tree that it had.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+
+use serde::Deserialize;
+
+use super::commits::tree_id;
+use super::found::{Files, digest, read_all};
+use super::harness::TestMount;
+use super::random::Random;
+use super::round::{Commit, Round};
+
+/// How many rounds lie between two looks at the list of all snapshots.
+const LIST_ROUNDS: u64 = 10;
+/// Old commits whose trees' ids are looked at after each round.
+const OLD_IDS_CHECKED: usize = 8;
+
+/// A line of `vst log --json`.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    id: String,
+    root: String,
+    parents: Vec<String>,
+    message: String,
+}
+
+/// The tree of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Roots {
+    /// The id of the root, which the commit object names.
+    root: String,
+    /// The id of what the top directory of the snapshot holds.
+    top: String,
+}
+
+/// An acknowledged commit whose id is known.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) id: String,
+    pub(crate) commit: Commit,
+}
+
+/// The commits of all rounds.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    head: String,
+    /// What each commit names.
+    roots: HashMap<String, Roots>,
+    ids: Vec<String>,
+    /// What snapshots held when they were first read in full.
+    digests: Vec<(String, blake3::Hash)>,
+}
+
+impl History {
+    /// A history that begins with the head of a mount.
+    pub(crate) fn new(head: String) -> Self {
+        Self { head, ..Self::default() }
+    }
+
+    /// The newest commit.
+    pub(crate) fn head(&self) -> &str {
+        &self.head
+    }
+
+    /// Checks the history after a round, and returns the acknowledged commits whose ids are known.
+    pub(crate) fn check(
+        &mut self,
+        mount: &TestMount,
+        round: &Round,
+        random: &mut Random,
+    ) -> Result<Vec<Known>, String> {
+        let new = self.read_new(mount, round)?;
+        let known = self.identify(round.commits(), &new)?;
+        check_order(&known, &new)?;
+        for Listed { id, root, .. } in &new {
+            let top = top_id(mount, id)?;
+            self.roots.insert(id.clone(), Roots { root: root.clone(), top });
+        }
+        for Known { id, commit } in &known {
+            let (then, now) = (commit.top.as_ref(), self.roots.get(id).map(|roots| &roots.top));
+            if then.is_some() && now.is_some() && then != now {
+                return Err(format!("commit {id} had the tree {then:?} and now has {now:?}"));
+            }
+        }
+        for id in (0..OLD_IDS_CHECKED).filter_map(|_| random.pick(&self.ids)) {
+            let (now, then) = (top_id(mount, id)?, self.roots.get(id).map(|roots| &roots.top));
+            if then != Some(&now) {
+                return Err(format!("snapshot {id} has the tree {now}, not {then:?}"));
+            }
+        }
+        self.ids.extend(new.iter().rev().map(|commit| commit.id.clone()));
+        if let Some(newest) = new.first() {
+            self.head.clone_from(&newest.id);
+        }
+        let head = mount.head();
+        if head != self.head {
+            return Err(format!("the head is {head}, and the log begins with {}", self.head));
+        }
+        if round.number.is_multiple_of(LIST_ROUNDS) {
+            self.check_list(mount)?;
+        }
+        Ok(known)
+    }
+
+    /// The commits since the last round, newest first.
+    fn read_new(&self, mount: &TestMount, round: &Round) -> Result<Vec<Listed>, String> {
+        let count = (round.commits_max() + 1).to_string();
+        let output = mount.vst(&["log", "--json", "-n", &count]);
+        if !output.status.success() {
+            return Err(format!("vst log: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        let mut list: Vec<Listed> =
+            serde_json::from_slice(&output.stdout).map_err(|e| format!("vst log: {e}"))?;
+        for pair in list.windows(2) {
+            if pair[0].parents != [pair[1].id.clone()] {
+                return Err(format!("{pair:?} are no neighbours"));
+            }
+        }
+        let end = list.iter().position(|commit| commit.id == self.head);
+        list.truncate(end.ok_or_else(|| format!("commit {} has left the history", self.head))?);
+        let touches = list.iter().filter(|commit| commit.message.is_empty()).count() as u64;
+        let unknown = list
+            .iter()
+            .find(|commit| !commit.message.is_empty() && !round.was_asked_for(&commit.message));
+        if touches > round.touches() || unknown.is_some() {
+            return Err(format!("a commit that nobody asked for: {unknown:?}, {touches} touches"));
+        }
+        let messages = list.iter().map(|commit| &commit.message).filter(|m| !m.is_empty());
+        let mut once = HashSet::new();
+        match messages.into_iter().find(|message| !once.insert(*message)) {
+            Some(twice) => Err(format!("a commit was made twice: {twice:?}")),
+            None => Ok(list),
+        }
+    }
+
+    fn identify(&self, commits: Vec<Commit>, new: &[Listed]) -> Result<Vec<Known>, String> {
+        let by_message: HashMap<_, _> = new.iter().map(|c| (c.message.as_str(), &c.id)).collect();
+        let by_id: HashMap<_, _> = new.iter().map(|c| (c.id.as_str(), &c.message)).collect();
+        let mut known = Vec::new();
+        for commit in commits.into_iter().filter(|commit| !commit.message.is_empty()) {
+            let listed = by_message.get(commit.message.as_str()).map(|id| (*id).clone());
+            if commit.always && listed.is_none() {
+                return Err(format!("an acknowledged commit is lost: {commit:?}"));
+            }
+            if let Some(id) = &commit.id {
+                // If nothing had changed the id is that of an earlier one.
+                let is_new = by_id.contains_key(id.as_str());
+                let is_old = self.roots.contains_key(id) || *id == self.head;
+                if !is_new && !is_old || listed.is_some() && listed.as_ref() != Some(id) {
+                    return Err(format!("an acknowledged commit is lost: {commit:?}"));
+                }
+            }
+            if let Some(id) = commit.id.clone().or(listed) {
+                known.push(Known { id, commit });
+            }
+        }
+        Ok(known)
+    }
+
+    fn check_list(&self, mount: &TestMount) -> Result<(), String> {
+        let directory = mount.path().join(".snapshots");
+        let entries = fs::read_dir(&directory).map_err(|e| format!("{directory:?}: {e}"))?;
+        let listed: HashSet<_> =
+            entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        match self.ids.iter().find(|id| !listed.contains(*id)) {
+            Some(id) => Err(format!("commit {id} is not listed in .snapshots")),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes what a snapshot holds.
+    pub(crate) fn note(&mut self, id: &str, files: &Files) {
+        self.digests.push((id.to_owned(), digest(files)));
+    }
+
+    /// Reads a snapshot of an earlier round in full once more.
+    pub(crate) fn check_old(&self, mount: &TestMount, random: &mut Random) -> Result<(), String> {
+        let Some((id, then)) = random.pick(&self.digests) else { return Ok(()) };
+        let now = digest(&read_all(&mount.snapshot(id))?);
+        let listed = show(mount, id)?;
+        let root = self.roots.get(id).map(|roots| &roots.root);
+        if now != *then || root.is_some_and(|root| *root != listed.root) {
+            return Err(format!("snapshot {id} is not what it was"));
+        }
+        Ok(())
+    }
+}
+
+/// The id of what a snapshot's top directory holds.
+fn top_id(mount: &TestMount, id: &str) -> Result<String, String> {
+    tree_id(mount.path(), id).map_err(|error| format!("snapshot {id}: {error}"))
+}
+
+fn show(mount: &TestMount, id: &str) -> Result<Listed, String> {
+    let output = mount.vst(&["show", "--json", id]);
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("vst show {id}: {error}, {output:?}"))
+}
+
+/// A commit that was asked for after another had returned must come after it.
+fn check_order(known: &[Known], new: &[Listed]) -> Result<(), String> {
+    let places: HashMap<_, _> = new.iter().enumerate().map(|(at, c)| (&c.id, at)).collect();
+    for earlier in known {
+        for later in known.iter().filter(|later| later.commit.asked > earlier.commit.returned) {
+            // The newest comes first; those of earlier rounds are not in the list.
+            let place = |known: &Known| places.get(&known.id).copied().unwrap_or(usize::MAX);
+            if place(earlier) < place(later) {
+                return Err(format!("{earlier:?} comes after {later:?}"));
+            }
+        }
+    }
+    Ok(())
+}

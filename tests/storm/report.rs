@@ -1,0 +1,81 @@
+//! Counting what a storm did.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::check::Adopted;
+use super::round::Round;
+use super::writer::Report;
+
+/// What all rounds did.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) kills: u64,
+    pub(crate) kills_at_start: u64,
+    pub(crate) unmounts: u64,
+    operations: u64,
+    commits: u64,
+    /// Commits that were found in history with the trees they had.
+    pub(crate) commits_in_place: u64,
+    /// Commits that were read in full and compared with the models.
+    pub(crate) commits_compared: u64,
+    bytes_written: u64,
+    in_flight_done: u64,
+    partial_writes: u64,
+    lost: u64,
+    /// From the start of each mount to its first answer.
+    pub(crate) recoveries: Vec<Duration>,
+}
+
+impl Totals {
+    /// Adds what was acknowledged in a round.
+    pub(crate) fn count(&mut self, round: &Round, reports: &[Report]) {
+        self.operations += round.acknowledged().iter().sum::<u64>();
+        self.commits += round.commits().len() as u64;
+        self.bytes_written += reports.iter().map(|report| report.bytes_written).sum::<u64>();
+    }
+
+    /// Adds what was found of a subtree.
+    pub(crate) fn found(&mut self, adopted: &Adopted) {
+        self.lost += adopted.lost;
+        self.partial_writes += u64::from(adopted.partial);
+        self.in_flight_done += u64::from(adopted.in_flight);
+    }
+
+    /// Deaths of daemons.
+    pub(crate) fn deaths(&self) -> u64 {
+        self.kills + self.kills_at_start
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut recoveries = self.recoveries.clone();
+        recoveries.sort_unstable();
+        let millis = |time: Option<&Duration>| time.map_or(0.0, |t| t.as_secs_f64() * 1000.0);
+        write!(
+            f,
+            "{} kills ({} of them of a daemon that was starting), {} unmounts; acknowledged: \
+             {} operations, {} MiB written, {} commits; commits found in place {}, compared in \
+             full {}; of the operations in flight {} found done and {} in part; recovery median \
+             {:.0} ms, max {:.0} ms; {} lost",
+            self.deaths(),
+            self.kills_at_start,
+            self.unmounts,
+            self.operations,
+            self.bytes_written >> 20,
+            self.commits,
+            self.commits_in_place,
+            self.commits_compared,
+            self.in_flight_done,
+            self.partial_writes,
+            millis(recoveries.get(recoveries.len() / 2)),
+            millis(recoveries.last()),
+            self.lost,
+        )?;
+        if self.lost > 0 {
+            write!(f, " that nothing had promised to keep")?;
+        }
+        Ok(())
+    }
+}
