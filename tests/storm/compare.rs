@@ -3,16 +3,16 @@
 //! A writer does one system call after another, so its subtree goes through a row of numbered
 //! states: number 0 is what a round begins with, number k what k acknowledged operations made of
 //! it. The operation that was in flight when the daemon was killed may have happened or not. Only a
-//! write of more than [`REQUEST_BYTES`] may be found done in part: the kernel splits it into
-//! several requests, each an operation to the daemon, and any number of them may have happened.
+//! write that the kernel splits into several requests may be found done in part: each of them is an
+//! operation to the daemon, and any number of them may have happened.
 
 use std::collections::HashMap;
 
 use super::found::{Files, Found};
 use super::model::{Body, FileId, Model, Node, Op};
 
-/// The largest request that the kernel makes of a write. A request ends at a page's end, so that
-/// an unaligned write has a shorter first one.
+/// The largest request that the kernel makes of a write. A request ends at a page's end. One that
+/// begins within a page that is not in the page cache goes no further than that page.
 pub(crate) const REQUEST_BYTES: usize = 1024 * 1024;
 const PAGE_BYTES: usize = 4096;
 
@@ -98,8 +98,14 @@ impl<'a> Target<'a> {
 fn written_bytes(offset: usize, data: &[u8], found: &[u8]) -> Option<usize> {
     let there = found.get(offset..)?;
     let same = there.iter().zip(data).take_while(|(one, other)| one == other).count();
-    let end = (offset % PAGE_BYTES + same) / REQUEST_BYTES * REQUEST_BYTES;
-    end.checked_sub(offset % PAGE_BYTES).filter(|len| *len > 0 && *len < data.len())
+    let in_page = offset % PAGE_BYTES;
+    // The first request ends with the page that it begins in, if that was not cached.
+    let first = if in_page == 0 { 0 } else { PAGE_BYTES - in_page };
+    let ends = [
+        same.checked_sub(first).map(|rest| first + rest / REQUEST_BYTES * REQUEST_BYTES),
+        ((in_page + same) / REQUEST_BYTES * REQUEST_BYTES).checked_sub(in_page),
+    ];
+    ends.into_iter().flatten().filter(|len| *len > 0 && *len < data.len()).max()
 }
 
 /// Finds the states that targets are in, of those that they may be in.
@@ -291,7 +297,7 @@ mod tests {
     fn a_torn_write_of_one_request_is_a_difference() {
         let data = vec![1; 300_000];
         let (base, record) = written(0, std::slice::from_ref(&data));
-        for len in [1, 4086, 4096, 8182, 299_999] {
+        for len in [1, 4085, 4096, 8182, 299_999] {
             assert_eq!(states(&base, &record, &file(with(0, &data[..len]), 7), 0), None);
             // Nor may it have its length and not its bytes.
             assert_eq!(states(&base, &record, &file(with(300_010, &data[..len]), 7), 0), None);
