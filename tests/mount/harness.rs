@@ -41,7 +41,7 @@ pub(crate) struct TestMount {
     daemon: Option<Child>,
     options: Vec<String>,
     /// Removed last, when nothing is mounted in it.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// Why a mount did not come up.
@@ -92,14 +92,13 @@ impl TestMount {
             log: top.join("daemon.log"),
             daemon: None,
             options: Vec::new(),
-            _dir: dir,
+            dir,
         }
     }
 
-    /// Takes another place for the store, which stays when the test is over.
-    pub(crate) fn set_store(&mut self, store: &Path) {
-        assert!(self.daemon.is_none(), "it is mounted already");
-        store.clone_into(&mut self.store);
+    /// Leaves the store and the daemon's log behind when the test is over.
+    pub(crate) fn keep(&mut self) {
+        self.dir.disable_cleanup(true);
     }
 
     /// Starts a daemon on the store and waits until its mount answers. After a failure nothing
@@ -257,6 +256,14 @@ impl TestMount {
     pub(crate) fn remove_dead_mount(&mut self) {
         detach(&self.mountpoint);
         assert!(!self.is_mounted(), "the dead mount does not go away");
+    }
+
+    /// Asks the daemon to end, and kills it with SIGKILL after some time, wherever it is by then.
+    #[track_caller]
+    pub(crate) fn end_and_kill(&mut self, after: Duration) {
+        send(self.daemon.as_ref().expect("it is mounted"), Signal::TERM);
+        thread::sleep(after);
+        self.kill();
     }
 
     /// Starts a daemon with the same options and kills it with SIGKILL after some time, wherever

@@ -6,7 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt, 
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, RenameFlags, Timespec, Timestamps, UTIME_OMIT, XattrFlags};
+use rustix::fs::{
+    AtFlags, CWD, FallocateFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, XattrFlags,
+};
 
 use super::model::{FileId, Model, Op};
 
@@ -72,6 +74,17 @@ pub(crate) fn call(top: &Path, op: &Op, model: &Model, held: &Held) -> io::Resul
             Some(file) => file.set_len(*len as u64)?,
             None => open(top, *file, model, false)?.set_len(*len as u64)?,
         },
+        Op::Zero { file, offset, len, extend } => {
+            let how = match extend {
+                true => FallocateFlags::ZERO_RANGE,
+                false => FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            };
+            let file = match held.find(*file) {
+                Some(file) => file,
+                None => open(top, *file, model, false)?.into(),
+            };
+            rustix::fs::fallocate(&*file, how, *offset as u64, *len as u64)?;
+        }
         Op::Rename { from, to } => fs::rename(at(from), at(to))?,
         Op::Exchange { one, other } => {
             rustix::fs::renameat_with(CWD, at(one), CWD, at(other), RenameFlags::EXCHANGE)?;
@@ -93,6 +106,10 @@ pub(crate) fn call(top: &Path, op: &Op, model: &Model, held: &Held) -> io::Resul
             rustix::fs::lsetxattr(at(path), name.as_str(), value, XattrFlags::empty())?;
         }
         Op::RemoveXattr { path, name } => rustix::fs::lremovexattr(at(path), name.as_str())?,
+        Op::Restore { top: path, commit, .. } => {
+            let file = File::options().write(true).open(top.join(".vst/restore"))?;
+            rustix::io::write(file, format!("{commit}:{path}").as_bytes())?;
+        }
         Op::Nothing(_) => {}
     }
     Ok(Done::Whole)

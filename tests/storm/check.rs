@@ -1,14 +1,14 @@
 //! What must be found when the store is mounted again.
 
-use super::compare::{Record, Target, View, difference, find_states, state};
+use super::compare::{Record, Target, View, difference, each_state, find_states};
 use super::found::{Files, read_all};
-use super::model::{Body, Model, Op};
+use super::model::{Body, Chosen, FileId, Model, Op};
 use super::writer::{COMMON, TOKEN};
 
-/// Shown of what is lost at most.
-const LOST_SHOWN_MAX: usize = 5;
 /// States shown at most, of those that something found is in none of.
-const STATES_SHOWN_MAX: u64 = 20;
+const SHOWN_MAX: u64 = 8;
+/// Operations shown at most, of those that were done to a path.
+const LOGGED_SHOWN_MAX: usize = 40;
 
 /// The tree, or a snapshot of it, by writers.
 #[derive(Debug)]
@@ -69,8 +69,8 @@ pub(crate) struct ReadSnapshot {
 #[derive(Debug)]
 pub(crate) struct Adopted {
     pub(crate) model: Model,
-    /// Acknowledged operations that were not there.
-    pub(crate) lost: u64,
+    /// What the snapshots have of it.
+    pub(crate) snapshots: Vec<Model>,
     /// Whether the operation in flight was there, in part or whole.
     pub(crate) partial: bool,
     pub(crate) in_flight: bool,
@@ -82,27 +82,28 @@ pub(crate) struct Subtree<'a> {
     pub(crate) base: &'a Model,
     pub(crate) record: &'a Record,
     pub(crate) live: &'a Files,
-    /// The first state that the live tree may be in.
-    pub(crate) from: u64,
 }
 
 impl Subtree<'_> {
     /// Checks the subtree in the live tree and in snapshots, the newest of which comes first.
     pub(crate) fn check(&self, snapshots: &[ReadSnapshot]) -> Result<Adopted, String> {
-        let end = self.acknowledged() + u64::from(self.record.in_flight.is_some());
-        let mut targets = vec![Target::new(self.live, View::Live, self.from, end)];
+        let acknowledged = self.record.log.len() as u64;
+        let end = acknowledged + u64::from(self.record.in_flight.is_some());
+        let mut targets = vec![Target::new(self.live, View::Live, acknowledged, end)];
         for ReadSnapshot { parts, from, to, .. } in snapshots {
             let (files, writer) = (&parts.writers[self.writer], self.writer);
             targets.push(Target::new(files, View::Snapshot, from[writer], to[writer]));
         }
         find_states(self.base, self.record, &mut targets);
+        let mut models = Vec::new();
         for (target, snapshot) in targets.iter().skip(1).zip(snapshots) {
-            if target.matched.is_none() {
-                return Err(format!("snapshot {}: {}", snapshot.id, self.explain(target, end)));
-            }
+            let Some((_, state)) = &target.matched else {
+                return Err(format!("snapshot {}: {}", snapshot.id, self.explain(target)));
+            };
+            models.push(restored(&state.model, target.files));
         }
         let Some((_, live)) = &targets[0].matched else {
-            return Err(format!("the live tree: {}", self.explain(&targets[0], end)));
+            return Err(format!("the live tree: {}", self.explain(&targets[0])));
         };
         let newest = targets.get(1).and_then(|target| target.matched.as_ref());
         if let Some((snapshot, _)) = newest.filter(|(state, _)| state.number > live.number) {
@@ -111,52 +112,72 @@ impl Subtree<'_> {
                 self.writer, live.number, snapshot.number
             ));
         }
-        let mut model = live.model.clone();
-        for (path, id, _) in live.model.names() {
-            if let Some(found) = self.live.get(path) {
-                model.observe(id, found.chosen());
-            }
-        }
         Ok(Adopted {
-            model,
-            lost: self.acknowledged().saturating_sub(live.number),
-            partial: live.partial_bytes.is_some() && live.number == self.acknowledged(),
-            in_flight: live.number > self.acknowledged(),
+            model: adopted(&live.model, self.live),
+            snapshots: models,
+            partial: live.partial_bytes.is_some() && live.number == acknowledged,
+            in_flight: live.number > acknowledged,
         })
     }
 
-    fn acknowledged(&self) -> u64 {
-        self.record.log.len() as u64
-    }
-
-    /// Tells why a subtree is in no state that it may be in.
-    fn explain(&self, target: &Target<'_>, end: u64) -> String {
-        let writer = self.writer;
-        let mut any = [Target::new(target.files, target.view, 0, end)];
-        find_states(self.base, self.record, &mut any);
-        let wanted = format!(
-            "of writer {writer} should be in a state from {} to {}",
-            target.from, target.to
-        );
-        let [Target { matched: Some((_, state)), .. }] = &any else {
-            let mut text = format!("the part {wanted}, and is in none");
-            for number in target.from..=target.to.min(target.from + STATES_SHOWN_MAX) {
-                let model = state(self.base, self.record, number);
-                let what = difference(&model, target.files, target.view).unwrap_or_default();
-                let op = self.record.log.get(number as usize).map(|logged| &logged.op);
-                let op = op.or(self.record.in_flight.as_ref()).map(Op::describe);
-                text += &format!("\n  in state {number} {what}; then {}", op.unwrap_or_default());
+    /// Tells why a subtree is in no state that it may be in, and what was done to the path where
+    /// that shows.
+    fn explain(&self, target: &Target<'_>) -> String {
+        let (from, to) = (target.from, target.to);
+        let mut text =
+            format!("the part of writer {} should be in a state from {from} to {to}", self.writer);
+        let mut path = None;
+        each_state(self.base, self.record, |number, model, _| {
+            let difference = difference(model, target.files, target.view);
+            match difference {
+                None => text += &format!("\n  it is in state {number}"),
+                Some(difference) if (from..=to).contains(&number) && number - from < SHOWN_MAX => {
+                    text += &format!("\n  in state {number} {difference}");
+                    path.get_or_insert(difference.path);
+                }
+                Some(_) => {}
             }
-            return text;
-        };
-        let lost = self.record.log.iter().skip(state.number as usize);
-        let lost: Vec<_> = lost.take(LOST_SHOWN_MAX).map(|logged| logged.op.describe()).collect();
-        format!(
-            "the part {wanted}, and is in state {}: {} operations are lost, the first of them {lost:?}",
-            state.number,
-            target.from.saturating_sub(state.number)
-        )
+        });
+        let Some(path) = path else { return text };
+        text += &format!("\n  what was done to {path} in this round:");
+        let (mut id, mut log) = (self.base.find(&path), Vec::new());
+        each_state(self.base, self.record, |number, model, next| {
+            id = model.find(&path).or(id);
+            let names_it = |op: &Op| op.describe().contains(&path);
+            let touches_it = |touched: &[FileId]| id.is_some_and(|id| touched.contains(&id));
+            if let Some((op, touched)) = next.filter(|(op, t)| names_it(op) || touches_it(t)) {
+                let acknowledged = number < self.record.log.len() as u64;
+                let state = if acknowledged { "acknowledged" } else { "in flight" };
+                log.push(format!("\n  {} {} ({state}; {touched:?})", number + 1, op.describe()));
+            }
+        });
+        text += &log.split_off(log.len().saturating_sub(LOGGED_SHOWN_MAX)).concat();
+        text
     }
+}
+
+/// A model that was found, with what the filesystem chose.
+pub(crate) fn adopted(model: &Model, files: &Files) -> Model {
+    let mut adopted = model.clone();
+    for (path, id, _) in model.names() {
+        if let Some(found) = files.get(path) {
+            adopted.observe(id, found.chosen());
+        }
+    }
+    adopted
+}
+
+/// A model that was found in a snapshot, as restoring that makes it: inodes and their ctimes are
+/// the live tree's affair.
+fn restored(model: &Model, files: &Files) -> Model {
+    let mut restored = model.clone();
+    for (path, id, _) in model.names() {
+        if let Some(found) = files.get(path) {
+            let mtime_ns = Some(found.mtime_ns);
+            restored.observe(id, Chosen { mtime_ns, ..Chosen::default() });
+        }
+    }
+    restored
 }
 
 /// Whether the token may be in a common directory after so many moves: the first writer moves it

@@ -24,6 +24,8 @@ pub(crate) enum Action {
     /// `fsync` of a file or a directory.
     Sync(String),
     Commit,
+    /// Bring the directory back to what it was in a commit of this writer.
+    Restore,
     /// A rename that another writer may have forestalled.
     MoveToken,
     /// Open a file, and keep it open.
@@ -44,7 +46,6 @@ pub(crate) enum Place {
 pub(crate) struct Chooser {
     pub(crate) random: Random,
     place: Place,
-    promises: bool,
     /// Small files that are to be made before anything else.
     burst: usize,
     names: u64,
@@ -52,14 +53,8 @@ pub(crate) struct Chooser {
 
 impl Chooser {
     /// Choices that begin with a burst of so many small files. Names are new in each round.
-    pub(crate) fn new(
-        random: Random,
-        place: Place,
-        promises: bool,
-        burst: usize,
-        round: u64,
-    ) -> Self {
-        Self { random, place, promises, burst, names: round * 1_000_000 }
+    pub(crate) fn new(random: Random, place: Place, burst: usize, round: u64) -> Self {
+        Self { random, place, burst, names: round * 1_000_000 }
     }
 
     /// Chooses something that is possible.
@@ -76,8 +71,9 @@ impl Chooser {
                 0..12 => self.create(model),
                 12..26 => self.write(model, held),
                 26..36 => self.append(model),
-                36..42 => self.truncate(model, held),
-                42..52 => self.rename(model),
+                36..41 => self.truncate(model, held),
+                41..44 => self.zero(model, held),
+                44..52 => self.rename(model),
                 52..56 => self.exchange(model),
                 56..61 => self.link(model),
                 61..68 => self.unlink(model),
@@ -89,13 +85,13 @@ impl Chooser {
                 85..89 => self.set_xattr(model),
                 89..91 => self.remove_xattr(model),
                 91..93 if common => return Action::MoveToken,
-                93..96 if self.promises => return self.sync(model),
-                96..98 if self.promises => return Action::Commit,
-                98.. => match self.file(model) {
+                93..95 => return self.sync(model),
+                95..97 => return Action::Commit,
+                97 => return Action::Restore,
+                _ => match self.file(model) {
                     Some((path, _)) => return Action::Hold(path),
                     None => None,
                 },
-                _ => None,
             };
             if let Some(op) = op {
                 return Action::Do(op);
@@ -149,7 +145,8 @@ impl Chooser {
         self.random.pick(&paths).map(|path| (*path).clone())
     }
 
-    fn top(&self) -> String {
+    /// The writer's own directory, or nothing.
+    pub(crate) fn top(&self) -> String {
         match &self.place {
             Place::Own(top) => top.clone(),
             Place::Common(_) => String::new(),
@@ -232,6 +229,13 @@ impl Chooser {
             _ => self.random.below(size + 1),
         };
         Some(Op::Truncate { file, len })
+    }
+
+    fn zero(&mut self, model: &Model, held: &Held) -> Option<Op> {
+        let file = self.writable(model, held)?;
+        let size = model.find_node(file).map_or(0, |node| node.bytes().len());
+        let (offset, len) = (self.random.below(size + 1), self.len());
+        Some(Op::Zero { file, offset, len, extend: self.random.once_in(2) })
     }
 
     fn rename(&mut self, model: &Model) -> Option<Op> {

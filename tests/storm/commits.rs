@@ -28,7 +28,12 @@ enum Way {
 const WAYS: [Way; 5] = [Way::Xattr, Way::XattrAlways, Way::Touch, Way::Echo, Way::Handle];
 
 /// Asks for a commit with a message that no other has, and notes it once it is acknowledged.
-pub(crate) fn commit(round: &Round, random: &mut Random, message: &str) -> io::Result<()> {
+/// Returns its id where the call tells it.
+pub(crate) fn commit(
+    round: &Round,
+    random: &mut Random,
+    message: &str,
+) -> io::Result<Option<String>> {
     let way = *random.pick(&WAYS).expect("there are some");
     let message = if matches!(way, Way::Touch) { "" } else { message };
     round.ask_for_commit(message);
@@ -48,8 +53,9 @@ pub(crate) fn commit(round: &Round, random: &mut Random, message: &str) -> io::R
     };
     // It is made, whether the daemon lives to tell more of it or not.
     let told = handle.map(|handle| look_at(&round.top, &handle, random, &mut commit));
+    let id = commit.id.clone();
     round.committed_now(commit);
-    told.unwrap_or(Ok(()))
+    told.transpose().map(|_| id)
 }
 
 fn ask(top: &Path, way: Way, message: &str) -> io::Result<Option<File>> {

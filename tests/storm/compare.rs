@@ -7,6 +7,7 @@
 //! operation to the daemon, and any number of them may have happened.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::found::{Files, Found};
 use super::model::{Body, FileId, Model, Node, Op};
@@ -110,70 +111,77 @@ fn written_bytes(offset: usize, data: &[u8], found: &[u8]) -> Option<usize> {
 
 /// Finds the states that targets are in, of those that they may be in.
 pub(crate) fn find_states(base: &Model, record: &Record, targets: &mut [Target<'_>]) {
-    let mut model = base.clone();
-    for number in 0..=record.log.len() {
-        let logged = record.log.get(number);
-        let next = logged.map(|logged| &logged.op).or(record.in_flight.as_ref());
-        let count = number as u64;
-        for target in targets.iter_mut().filter(|t| t.from <= count && count <= t.to) {
-            target.try_state(count, None, &model);
-            if let Some(next) = next.filter(|_| count < target.to) {
-                target.try_parts(count, &model, next);
+    each_state(base, record, |number, model, next| {
+        for target in targets.iter_mut().filter(|t| t.from <= number && number <= t.to) {
+            target.try_state(number, None, model);
+            if let Some((op, _)) = next.filter(|_| number < target.to) {
+                target.try_parts(number, model, op);
             }
         }
-        if let Some(next) = next {
-            model.apply(next);
+    });
+}
+
+/// Looks at one state after another, each with the operation that is done to it next, if there is
+/// one, and what that touches.
+pub(crate) fn each_state(
+    base: &Model,
+    record: &Record,
+    mut look: impl FnMut(u64, &Model, Option<(&Op, &[FileId])>),
+) {
+    let mut model = base.clone();
+    for number in 0..=record.log.len() + 1 {
+        let logged = record.log.get(number);
+        let in_flight = record.in_flight.as_ref().filter(|_| number == record.log.len());
+        let next = logged.map(|logged| &logged.op).or(in_flight);
+        let before = model.clone();
+        let touched = next.map(|op| model.apply(op)).unwrap_or_default();
+        look(number as u64, &before, next.map(|op| (op, &touched[..])));
+        if next.is_none() {
+            return;
         }
         for (id, chosen) in logged.iter().flat_map(|logged| &logged.seen) {
             model.observe(*id, *chosen);
         }
     }
-    if record.in_flight.is_some() {
-        let count = record.log.len() as u64 + 1;
-        for target in targets.iter_mut().filter(|t| t.from <= count && count <= t.to) {
-            target.try_state(count, None, &model);
-        }
-    }
 }
 
-/// The state of a number.
-pub(crate) fn state(base: &Model, record: &Record, number: u64) -> Model {
-    let mut model = base.clone();
-    for logged in record.log.iter().take(number as usize) {
-        model.apply(&logged.op);
-        for (id, chosen) in &logged.seen {
-            model.observe(*id, *chosen);
-        }
+/// Something that is not as it must be.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    pub(crate) path: String,
+    what: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.what)
     }
-    model
 }
 
 /// The first difference between what must be and what was found.
-pub(crate) fn difference(model: &Model, files: &Files, view: View) -> Option<String> {
+pub(crate) fn difference(model: &Model, files: &Files, view: View) -> Option<Difference> {
+    let differs = |path: &String, what: String| Some(Difference { path: path.clone(), what });
     let links = model.link_counts();
     let (mut inos, mut ids) = (HashMap::new(), HashMap::new());
     for (path, id, node) in model.names() {
-        let Some(found) = files.get(path) else { return Some(format!("{path} is missing")) };
+        let Some(found) = files.get(path) else { return differs(path, "is missing".into()) };
         if let Some(what) = attributes_differ(node, found, view) {
-            return Some(format!("{path}: {what}"));
+            return differs(path, what);
         }
         if node.body != Body::Directory && links.get(&id) != Some(&found.nlink) {
-            return Some(format!("{path}: {} names, not {:?}", found.nlink, links.get(&id)));
+            return differs(path, format!("{} names, not {:?}", found.nlink, links.get(&id)));
         }
         if *inos.entry(id).or_insert(found.ino) != found.ino
             || *ids.entry(found.ino).or_insert(id) != id
         {
-            return Some(format!("{path}: shares its file with other names than it should"));
+            return differs(path, "shares its file with other names than it should".into());
         }
     }
     if let Some(path) = files.keys().find(|path| model.find(path).is_none()) {
-        return Some(format!("{path} should not be there"));
+        return differs(path, "should not be there".into());
     }
     // Last, since it takes longest and the times tell most differences apart.
-    model.names().find_map(|(path, _, node)| {
-        let found = files.get(path)?;
-        bytes_differ(node, found).map(|what| format!("{path}: {what}"))
-    })
+    model.names().find_map(|(path, _, node)| differs(path, bytes_differ(node, files.get(path)?)?))
 }
 
 fn attributes_differ(node: &Node, found: &Found, view: View) -> Option<String> {

@@ -17,6 +17,9 @@ const LIST_ROUNDS: u64 = 10;
 /// Old commits whose trees' ids are looked at after each round.
 const OLD_IDS_CHECKED: usize = 8;
 
+/// How the message of the commit begins that keeps what a restore replaces.
+const BEFORE_RESTORE: &str = "before restore of ";
+
 /// A line of `vst log --json`.
 #[derive(Debug, Deserialize)]
 struct Listed {
@@ -106,13 +109,7 @@ impl History {
 
     /// The commits since the last round, newest first.
     fn read_new(&self, mount: &TestMount, round: &Round) -> Result<Vec<Listed>, String> {
-        let count = (round.commits_max() + 1).to_string();
-        let output = mount.vst(&["log", "--json", "-n", &count]);
-        if !output.status.success() {
-            return Err(format!("vst log: {}", String::from_utf8_lossy(&output.stderr)));
-        }
-        let mut list: Vec<Listed> =
-            serde_json::from_slice(&output.stdout).map_err(|e| format!("vst log: {e}"))?;
+        let mut list = log(mount, round.commits_max() + 1)?;
         for pair in list.windows(2) {
             if pair[0].parents != [pair[1].id.clone()] {
                 return Err(format!("{pair:?} are no neighbours"));
@@ -123,11 +120,14 @@ impl History {
         let touches = list.iter().filter(|commit| commit.message.is_empty()).count() as u64;
         let unknown = list
             .iter()
-            .find(|commit| !commit.message.is_empty() && !round.was_asked_for(&commit.message));
-        if touches > round.touches() || unknown.is_some() {
-            return Err(format!("a commit that nobody asked for: {unknown:?}, {touches} touches"));
+            .find(|commit| !may_repeat(&commit.message) && !round.was_asked_for(&commit.message));
+        let restores = list.iter().filter(|c| c.message.starts_with(BEFORE_RESTORE)).count() as u64;
+        if touches > round.touches() || restores > round.restores() || unknown.is_some() {
+            return Err(format!(
+                "a commit that nobody asked for: {unknown:?}, {touches} touches, {restores} restores"
+            ));
         }
-        let messages = list.iter().map(|commit| &commit.message).filter(|m| !m.is_empty());
+        let messages = list.iter().map(|commit| &commit.message).filter(|m| !may_repeat(m));
         let mut once = HashSet::new();
         match messages.into_iter().find(|message| !once.insert(*message)) {
             Some(twice) => Err(format!("a commit was made twice: {twice:?}")),
@@ -159,6 +159,21 @@ impl History {
         Ok(known)
     }
 
+    /// Follows a restore of the whole tree to a commit, and tells whether it happened. Then the
+    /// history goes on from that commit; otherwise with the commit of what would have been lost.
+    pub(crate) fn follow_restore(&mut self, mount: &TestMount, id: &str) -> Result<bool, String> {
+        let (head, list) = (mount.head(), log(mount, 2)?);
+        let is_saved = |commit: &Listed| {
+            commit.message.starts_with(BEFORE_RESTORE) && commit.parents == [self.head.clone()]
+        };
+        let known = [id, &self.head].contains(&head.as_str()) || list.first().is_some_and(is_saved);
+        if list.first().is_none_or(|first| first.id != head) || !known {
+            return Err(format!("after a restore of {id} the head is {head}, the log {list:?}"));
+        }
+        self.head = head;
+        Ok(self.head == id)
+    }
+
     fn check_list(&self, mount: &TestMount) -> Result<(), String> {
         let directory = mount.path().join(".snapshots");
         let entries = fs::read_dir(&directory).map_err(|e| format!("{directory:?}: {e}"))?;
@@ -186,6 +201,20 @@ impl History {
         }
         Ok(())
     }
+}
+
+/// The newest commits of the history, newest first.
+fn log(mount: &TestMount, count: usize) -> Result<Vec<Listed>, String> {
+    let output = mount.vst(&["log", "--json", "-n", &count.to_string()]);
+    if !output.status.success() {
+        return Err(format!("vst log: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("vst log: {error}"))
+}
+
+/// Whether several commits may have a message: one that a touch made has none.
+fn may_repeat(message: &str) -> bool {
+    message.is_empty() || message.starts_with(BEFORE_RESTORE)
 }
 
 /// The id of what a snapshot's top directory holds.

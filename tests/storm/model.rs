@@ -84,6 +84,13 @@ pub(crate) enum Op {
         file: FileId,
         len: usize,
     },
+    /// Zeros without storage; the file grows to their end if `extend` is set.
+    Zero {
+        file: FileId,
+        offset: usize,
+        len: usize,
+        extend: bool,
+    },
     Rename {
         from: String,
         to: String,
@@ -119,6 +126,12 @@ pub(crate) enum Op {
         path: String,
         name: String,
     },
+    /// The subtree becomes what it was when a commit was made.
+    Restore {
+        top: String,
+        commit: String,
+        then: Arc<Model>,
+    },
     /// Changes nothing in the subtree: a commit, an fsync, a file of the common directory.
     Nothing(&'static str),
 }
@@ -134,6 +147,7 @@ impl Op {
             Self::SetXattr { path, name, value } => {
                 format!("set {name} of {path} to {} bytes", value.len())
             }
+            Self::Restore { top, commit, .. } => format!("restore {commit}:{top}"),
             other => format!("{other:?}"),
         }
     }
@@ -214,6 +228,17 @@ impl Model {
                 Arc::make_mut(bytes).resize(*len, 0);
                 node.content_changed();
             }),
+            Op::Zero { file, offset, len, extend } => self.change(*file, &mut touched, |node| {
+                let Body::File(bytes) = &mut node.body else { return };
+                let bytes = Arc::make_mut(bytes);
+                let end = offset + len;
+                if *extend && end > bytes.len() {
+                    bytes.resize(end, 0);
+                }
+                let end = end.min(bytes.len());
+                bytes[(*offset).min(end)..end].fill(0);
+                node.content_changed();
+            }),
             Op::Rename { from, to } => {
                 self.remove_name(to, &mut touched);
                 self.move_names(from, to);
@@ -251,6 +276,13 @@ impl Model {
             Op::RemoveXattr { path, name } => self.change_at(path, &mut touched, |node| {
                 node.xattrs.remove(name);
             }),
+            Op::Restore { then, .. } => {
+                *self = Self::clone(then);
+                for (id, node) in &mut self.nodes {
+                    (node.chosen.ino, node.chosen.ctime_ns) = (None, None);
+                    touched.push(*id);
+                }
+            }
             Op::Nothing(_) => {}
         }
         touched

@@ -10,11 +10,16 @@ use super::writer::Report;
 /// What all rounds did.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
-    pub(crate) kills: u64,
+    pub(crate) kills_at_work: u64,
     pub(crate) kills_at_start: u64,
+    pub(crate) kills_at_end: u64,
+    pub(crate) kills_at_restore: u64,
     pub(crate) unmounts: u64,
     operations: u64,
     commits: u64,
+    /// Restores of a directory, and of the whole tree.
+    restores: u64,
+    pub(crate) whole_restores: u64,
     /// Commits that were found in history with the trees they had.
     pub(crate) commits_in_place: u64,
     /// Commits that were read in full and compared with the models.
@@ -22,8 +27,7 @@ pub(crate) struct Totals {
     bytes_written: u64,
     in_flight_done: u64,
     partial_writes: u64,
-    lost: u64,
-    /// From the start of each mount to its first answer.
+    /// From the start of each mount after a kill to its first answer.
     pub(crate) recoveries: Vec<Duration>,
 }
 
@@ -33,18 +37,18 @@ impl Totals {
         self.operations += round.acknowledged().iter().sum::<u64>();
         self.commits += round.commits().len() as u64;
         self.bytes_written += reports.iter().map(|report| report.bytes_written).sum::<u64>();
+        self.restores += reports.iter().map(|report| report.restores).sum::<u64>();
     }
 
     /// Adds what was found of a subtree.
     pub(crate) fn found(&mut self, adopted: &Adopted) {
-        self.lost += adopted.lost;
         self.partial_writes += u64::from(adopted.partial);
         self.in_flight_done += u64::from(adopted.in_flight);
     }
 
-    /// Deaths of daemons.
-    pub(crate) fn deaths(&self) -> u64 {
-        self.kills + self.kills_at_start
+    /// Daemons that were killed.
+    pub(crate) fn kills(&self) -> u64 {
+        self.kills_at_work + self.kills_at_start + self.kills_at_end + self.kills_at_restore
     }
 }
 
@@ -53,29 +57,39 @@ impl fmt::Display for Totals {
         let mut recoveries = self.recoveries.clone();
         recoveries.sort_unstable();
         let millis = |time: Option<&Duration>| time.map_or(0.0, |t| t.as_secs_f64() * 1000.0);
-        write!(
+        writeln!(
             f,
-            "{} kills ({} of them of a daemon that was starting), {} unmounts; acknowledged: \
-             {} operations, {} MiB written, {} commits; commits found in place {}, compared in \
-             full {}; of the operations in flight {} found done and {} in part; recovery median \
-             {:.0} ms, max {:.0} ms; {} lost",
-            self.deaths(),
+            "{} kills: {} at work, {} in a restore of the tree, {} while ending, {} while starting; \
+             {} unmounts",
+            self.kills(),
+            self.kills_at_work,
+            self.kills_at_restore,
+            self.kills_at_end,
             self.kills_at_start,
             self.unmounts,
+        )?;
+        writeln!(
+            f,
+            "  acknowledged: {} operations, {} MiB written, {} commits, {} restores of a directory, \
+             {} of the tree",
             self.operations,
             self.bytes_written >> 20,
             self.commits,
-            self.commits_in_place,
-            self.commits_compared,
-            self.in_flight_done,
-            self.partial_writes,
+            self.restores,
+            self.whole_restores,
+        )?;
+        writeln!(
+            f,
+            "  found: {} commits in place, {} compared in full; of the operations in flight {} \
+             done, {} in part",
+            self.commits_in_place, self.commits_compared, self.in_flight_done, self.partial_writes,
+        )?;
+        write!(
+            f,
+            "  {} recoveries: median {:.0} ms, longest {:.0} ms",
+            recoveries.len(),
             millis(recoveries.get(recoveries.len() / 2)),
             millis(recoveries.last()),
-            self.lost,
-        )?;
-        if self.lost > 0 {
-            write!(f, " that nothing had promised to keep")?;
-        }
-        Ok(())
+        )
     }
 }

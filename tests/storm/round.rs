@@ -1,8 +1,8 @@
-//! What the threads of one round share: how far each writer has got, what was promised to survive,
-//! and when to stop.
+//! What the threads of one round share: how far each writer has got, what was committed, and when
+//! to stop.
 //!
-//! Whoever asks for a promise (a commit, an fsync) notes before it how far all writers have got:
-//! so much must survive once the call has returned.
+//! Whoever asks for a commit notes before it how far all writers have got: so much it must hold
+//! once the call has returned.
 
 use std::collections::HashSet;
 use std::io;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
 
 /// A commit that was acknowledged.
@@ -37,7 +37,6 @@ pub(crate) struct Commit {
 struct Progress {
     begun: AtomicU64,
     acknowledged: AtomicU64,
-    promised: AtomicU64,
     committed: AtomicU64,
 }
 
@@ -48,8 +47,6 @@ pub(crate) struct Round {
     pub(crate) number: u64,
     /// The top of the mount.
     pub(crate) top: PathBuf,
-    /// Whether anybody asks for promises; otherwise everything depends on what needs none.
-    pub(crate) promises: bool,
     writers: Vec<Progress>,
     acknowledged: AtomicU64,
     /// How many operations are acknowledged before `reached` is told.
@@ -61,7 +58,11 @@ pub(crate) struct Round {
     commits: Mutex<Vec<Commit>>,
     asked_for: Mutex<HashSet<String>>,
     touches: AtomicU64,
+    restores: AtomicU64,
     failures: Mutex<Vec<String>>,
+    /// Shared by everybody at work. A restore takes it alone, since it gives up when the tree
+    /// changes all the time.
+    pub(crate) at_work: RwLock<()>,
 }
 
 /// Ends the round's threads, also when the test fails.
@@ -79,14 +80,12 @@ impl Round {
         number: u64,
         top: PathBuf,
         writers: usize,
-        promises: bool,
         acknowledged_end: u64,
         reached: SyncSender<()>,
     ) -> Self {
         Self {
             number,
             top,
-            promises,
             writers: (0..writers).map(|_| Progress::default()).collect(),
             acknowledged: AtomicU64::new(0),
             acknowledged_end,
@@ -97,7 +96,9 @@ impl Round {
             commits: Mutex::default(),
             asked_for: Mutex::default(),
             touches: AtomicU64::new(0),
+            restores: AtomicU64::new(0),
             failures: Mutex::default(),
+            at_work: RwLock::default(),
         }
     }
 
@@ -170,21 +171,9 @@ impl Round {
         self.load(|writer| &writer.begun)
     }
 
-    /// For each writer the last operation that a commit or an fsync covers.
-    pub(crate) fn promised(&self) -> Vec<u64> {
-        self.load(|writer| &writer.promised)
-    }
-
     /// For each writer the last operation that a commit covers.
     pub(crate) fn committed(&self) -> Vec<u64> {
         self.load(|writer| &writer.committed)
-    }
-
-    /// What was acknowledged then is on the disk.
-    pub(crate) fn promise(&self, before: &[u64]) {
-        for (writer, number) in self.writers.iter().zip(before) {
-            writer.promised.fetch_max(*number, Ordering::SeqCst);
-        }
     }
 
     /// The time on the clock that orders commits.
@@ -203,7 +192,6 @@ impl Round {
 
     /// A commit has been acknowledged.
     pub(crate) fn committed_now(&self, commit: Commit) {
-        self.promise(&commit.before);
         for (writer, number) in self.writers.iter().zip(&commit.before) {
             writer.committed.fetch_max(*number, Ordering::SeqCst);
         }
@@ -225,8 +213,18 @@ impl Round {
         self.touches.load(Ordering::SeqCst)
     }
 
+    /// A restore is about to be asked for, which commits what it replaces.
+    pub(crate) fn ask_for_restore(&self) {
+        self.restores.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many restores were asked for.
+    pub(crate) fn restores(&self) -> u64 {
+        self.restores.load(Ordering::SeqCst)
+    }
+
     /// The most commits that this round can have made.
     pub(crate) fn commits_max(&self) -> usize {
-        self.asked_for.lock().len() + self.touches() as usize
+        self.asked_for.lock().len() + (self.touches() + self.restores()) as usize
     }
 }

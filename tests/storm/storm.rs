@@ -1,17 +1,17 @@
 //! Round after round on one store: writers and committers at work, the death of the daemon, a new
 //! mount, and a look at everything.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::EVERYTHING_SURVIVES;
-use super::check::{Parts, ReadSnapshot, Subtree, token_may_be};
+use super::check::{Parts, ReadSnapshot, Subtree, adopted, token_may_be};
 use super::choice::{Chooser, NAMES_MAX, Place};
 use super::commits::commit;
-use super::compare::Record;
+use super::compare::{Record, View, difference};
 use super::found::read_all;
 use super::harness::TestMount;
 use super::history::{History, Known};
@@ -19,21 +19,29 @@ use super::model::{Model, Op};
 use super::random::Random;
 use super::report::Totals;
 use super::round::{Round, Stop};
-use super::writer::{COMMON, MOVE_TOKEN, Report, TOKEN, Writer};
+use super::writer::{COMMON, MOVE_TOKEN, Report, Saved, TOKEN, Writer};
 
 /// Writers with a directory of their own; an even number.
 const OWN_WRITERS: usize = 4;
 const WRITERS: usize = OWN_WRITERS + 2;
 /// A round in which nothing gets on for so long hangs.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(120);
-/// One round in so many asks for no promise but at its end.
-const UNPROMISED_ROUNDS: usize = 4;
-/// One round in so many ends with an unmount instead.
-const UNMOUNTS: usize = 15;
+/// One round in so many has no commits, so that everything depends on the journal.
+const ROUNDS_WITHOUT_COMMITTER: usize = 4;
+/// One round in so many ends with an unmount, and half of these with a kill amid it.
+const UNMOUNTS: usize = 8;
 /// One new daemon in so many is killed while it starts.
 const KILLS_AT_START: usize = 6;
+/// One round in so many is followed by a restore of the whole tree.
+const RESTORES: usize = 8;
 /// One round in so many looks at an old snapshot again.
 const OLD_SNAPSHOTS: usize = 3;
+/// The longest time from the start of something to a kill amid it, in microseconds.
+const START_KILL_US_MAX: usize = 40_000;
+const END_KILL_US_MAX: usize = 20_000;
+const RESTORE_KILL_US_MAX: usize = 20_000;
+/// When set, what a failed storm leaves in its store is kept.
+const KEEP: &str = "VST_STORM_KEEP";
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -56,6 +64,7 @@ pub(crate) struct Storm {
     pub(crate) mount: TestMount,
     random: Random,
     models: Vec<Model>,
+    saved: Vec<Saved>,
     /// Which of the common directories has the token.
     token: usize,
     history: History,
@@ -72,11 +81,8 @@ fn places() -> impl Iterator<Item = Place> {
 
 impl Storm {
     /// Mounts a new store and makes the directories that are always there.
-    pub(crate) fn new(plan: Plan, store: Option<&Path>) -> Self {
+    pub(crate) fn new(plan: Plan) -> Self {
         let mut mount = TestMount::prepare();
-        if let Some(store) = store {
-            mount.set_store(store);
-        }
         mount.start(plan.options).unwrap_or_else(|failure| panic!("{failure}"));
         let top = mount.path();
         let mut models = vec![Model::default(); WRITERS];
@@ -87,25 +93,26 @@ impl Storm {
         for (place, model) in places().zip(&mut models) {
             let Place::Own(path) = place else { continue };
             fs::create_dir(top.join(&path)).expect("a new directory");
-            fs::set_permissions(
-                top.join(&path),
-                std::os::unix::fs::PermissionsExt::from_mode(0o755),
-            )
-            .expect("a directory of ours");
+            let perm = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(top.join(&path), perm).expect("a directory of ours");
             model.apply(&Op::Mkdir { path, perm: 0o755 });
         }
         let history = History::new(mount.commit("before the storm"));
         let random = Random::new(plan.seed);
         let totals = Totals::default();
-        Self { plan, mount, random, models, token: 0, history, rounds: 0, totals }
+        let saved = vec![None; WRITERS];
+        Self { plan, mount, random, models, saved, token: 0, history, rounds: 0, totals }
     }
 
     /// One round: work, the end of the daemon, and a check of what is left.
     pub(crate) fn round(&mut self) -> Result<(), String> {
         self.rounds += 1;
         self.try_round().map_err(|what| {
+            if std::env::var_os(KEEP).is_some() {
+                self.mount.keep();
+            }
             format!(
-                "seed {}, round {}, store {}: {what}\nthe last daemon wrote:\n{}",
+                "seed {}, round {}, store {} ({KEEP}=1 keeps it): {what}\nthe last daemon wrote:\n{}",
                 self.plan.seed,
                 self.rounds,
                 self.mount.store().display(),
@@ -122,24 +129,30 @@ impl Storm {
         let clutter: usize =
             self.models.iter().map(|m| m.names().count().saturating_sub(NAMES_MAX)).sum();
         let operations = self.random.between(5, self.plan.operations_max) + clutter + 2 * burst;
-        let promises = !self.random.once_in(UNPROMISED_ROUNDS);
         let (sender, receiver) = sync_channel(1);
         let top = self.mount.path().to_owned();
-        let round = Round::new(self.rounds, top, WRITERS, promises, operations as u64, sender);
-        let reports = self.work(&round, &receiver, killed, burst);
+        let round = Round::new(self.rounds, top, WRITERS, operations as u64, sender);
+        let mut reports = self.work(&round, &receiver, killed, burst);
         let failures = round.take_failures();
         if !failures.is_empty() {
             return Err(failures.join("\n"));
         }
+        self.totals.count(&round, &reports);
+        for (saved, report) in self.saved.iter_mut().zip(&mut reports) {
+            *saved = report.saved.take();
+        }
         if killed {
             self.mount.remove_dead_mount();
+        } else if self.random.once_in(2) {
+            let after = self.random.below(END_KILL_US_MAX);
+            self.mount.end_and_kill(Duration::from_micros(after as u64));
+            self.totals.kills_at_end += 1;
         } else {
             self.mount.unmount();
             self.totals.unmounts += 1;
         }
-        self.totals.count(&round, &reports);
         self.mount_again()?;
-        self.check(&round, &reports, !killed || EVERYTHING_SURVIVES)
+        self.check(&round, &reports)
     }
 
     /// Has everybody work until the daemon is killed, or they have done enough.
@@ -150,33 +163,34 @@ impl Storm {
         killed: bool,
         burst: usize,
     ) -> Vec<Report> {
-        let Self { random, models, mount, totals, .. } = self;
+        let Self { random, models, saved, mount, totals, .. } = self;
         thread::scope(|scope| {
             let _guard = Stop(round);
             let mut writers = Vec::new();
             for (number, (place, model)) in places().zip(models).enumerate() {
                 // The number of files and of writes in them.
                 let burst = if number == 0 { 2 * burst } else { 0 };
-                let chooser =
-                    Chooser::new(random.fork(), place, round.promises, burst, round.number);
-                let writer = Writer::new(round, number, model.clone(), chooser);
+                let chooser = Chooser::new(random.fork(), place, burst, round.number);
+                let saved = saved[number].take();
+                let writer = Writer::new(round, number, model.clone(), saved, chooser);
                 writers.push(scope.spawn(|| writer.work()));
             }
             let committers = random.fork();
-            if round.promises {
+            if !random.once_in(ROUNDS_WITHOUT_COMMITTER) {
                 scope.spawn(|| commit_often(round, committers));
             }
-            if reached.recv_timeout(ROUND_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            let hangs = reached.recv_timeout(ROUND_TIMEOUT) == Err(RecvTimeoutError::Timeout);
+            if hangs {
                 round.fail(format!("the round takes longer than {ROUND_TIMEOUT:?}"));
             }
             if killed || random.once_in(2) {
                 // Anywhere in the next operations, and not always right after one.
                 thread::sleep(Duration::from_micros(random.below(3000) as u64));
             }
-            if killed {
+            if killed || hangs {
                 round.expect_death();
                 mount.kill_daemon();
-                totals.kills += 1;
+                totals.kills_at_work += 1;
             }
             round.stop();
             let reports = writers.into_iter().map(|writer| match writer.join() {
@@ -190,7 +204,8 @@ impl Storm {
     /// Mounts the store again, now and then in more than one try.
     fn mount_again(&mut self) -> Result<(), String> {
         while self.random.once_in(KILLS_AT_START) {
-            self.mount.start_and_kill(Duration::from_micros(self.random.below(12_000) as u64));
+            let after = self.random.below(START_KILL_US_MAX);
+            self.mount.start_and_kill(Duration::from_micros(after as u64));
             self.totals.kills_at_start += 1;
         }
         let start = Instant::now();
@@ -199,27 +214,81 @@ impl Storm {
         result.map_err(|failure| failure.to_string())
     }
 
-    fn check(&mut self, round: &Round, reports: &[Report], everything: bool) -> Result<(), String> {
-        let mut live = Parts::read(self.mount.path(), WRITERS)?;
+    fn check(&mut self, round: &Round, reports: &[Report]) -> Result<(), String> {
+        let live = Parts::read(self.mount.path(), WRITERS)?;
         let before = self.history.head().to_owned();
         let known = self.history.check(&self.mount, round, &mut self.random)?;
-        let snapshots = self.read_snapshots(round, &before, known)?;
-        let demanded = if everything { round.acknowledged() } else { round.promised() };
+        let mut snapshots = self.read_snapshots(round, &before, known)?;
+        let mut then = vec![Vec::new(); snapshots.len()];
         for (writer, report) in reports.iter().enumerate() {
             let subtree = Subtree {
                 writer,
                 base: &self.models[writer],
                 record: &report.record,
                 live: &live.writers[writer],
-                from: demanded[writer],
             };
             let adopted = subtree.check(&snapshots)?;
             self.totals.found(&adopted);
+            for (then, model) in then.iter_mut().zip(adopted.snapshots) {
+                then.push(model);
+            }
             self.models[writer] = adopted.model;
         }
-        self.check_token(&mut live, reports, everything)?;
+        self.check_token(&live, reports)?;
         if self.random.once_in(OLD_SNAPSHOTS) {
             self.history.check_old(&self.mount, &mut self.random)?;
+        }
+        match snapshots.pop().zip(then.pop()) {
+            Some((snapshot, then)) if self.random.once_in(RESTORES) => {
+                self.restore(&snapshot.id, then, snapshot.parts.token)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Restores the whole tree, mostly with a kill amid it, after which it is there or not.
+    fn restore(&mut self, id: &str, then: Vec<Model>, token: usize) -> Result<(), String> {
+        let killed = !self.random.once_in(3);
+        let after = Duration::from_micros(self.random.below(RESTORE_KILL_US_MAX) as u64);
+        let path = self.mount.path().join(".vst/restore");
+        let mount = &mut self.mount;
+        let asked = thread::scope(|scope| {
+            let ask = || -> io::Result<()> {
+                File::options().write(true).open(path)?.write_all(id.as_bytes())
+            };
+            let asker = scope.spawn(ask);
+            if killed {
+                thread::sleep(after);
+                mount.kill_daemon();
+            }
+            asker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        if killed {
+            self.totals.kills_at_restore += 1;
+            self.mount.remove_dead_mount();
+            self.mount_again()?;
+        }
+        if let (Err(error), false) = (&asked, killed) {
+            return Err(format!("restoring {id}: {error}"));
+        }
+        self.totals.whole_restores += u64::from(asked.is_ok());
+        let restored = self.history.follow_restore(&self.mount, id)?;
+        if asked.is_ok() && !restored {
+            return Err(format!("an acknowledged restore of {id} is lost"));
+        }
+        if restored {
+            (self.models, self.token) = (then, token);
+        }
+        let live = Parts::read(self.mount.path(), WRITERS)?;
+        let what = if restored { "restored" } else { "not restored" };
+        for (model, files) in self.models.iter_mut().zip(&live.writers) {
+            if let Some(difference) = difference(model, files, View::Live) {
+                return Err(format!("the tree, {what} to {id}: {difference}"));
+            }
+            *model = adopted(model, files);
+        }
+        if live.token != self.token {
+            return Err(format!("the tree, {what} to {id}: the token is in the wrong place"));
         }
         Ok(())
     }
@@ -250,22 +319,15 @@ impl Storm {
         wanted.into_iter().map(read).collect()
     }
 
-    /// The token is in one of two places; which, is known if nothing may be lost.
-    fn check_token(
-        &mut self,
-        live: &mut Parts,
-        reports: &[Report],
-        everything: bool,
-    ) -> Result<(), String> {
+    /// The token is in one of two places.
+    fn check_token(&mut self, live: &Parts, reports: &[Report]) -> Result<(), String> {
         let pair = &reports[OWN_WRITERS..];
         let moves = pair.iter().map(|report| report.token_moves).sum();
         let moves_it = |record: &Record| matches!(record.in_flight, Some(Op::Nothing(MOVE_TOKEN)));
         let in_flight = [moves_it(&pair[0].record), moves_it(&pair[1].record)];
-        if everything && !token_may_be(live.token, self.token, moves, in_flight) {
-            return Err(format!(
-                "the token cannot be in {} after {moves} moves",
-                COMMON[live.token]
-            ));
+        if !token_may_be(live.token, self.token, moves, in_flight) {
+            let place = COMMON[live.token];
+            return Err(format!("the token cannot be in {place} after {moves} moves"));
         }
         self.token = live.token;
         Ok(())
@@ -279,7 +341,11 @@ fn commit_often(round: &Round, mut random: Random) {
             return;
         }
         let message = format!("round {} committer {number}", round.number);
-        if let Err(error) = commit(round, &mut random, &message) {
+        let committed = {
+            let _with_others = round.at_work.read();
+            commit(round, &mut random, &message)
+        };
+        if let Err(error) = committed {
             round.is_death(&error, "commit");
             return;
         }

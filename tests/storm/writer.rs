@@ -20,6 +20,9 @@ pub(crate) const TOKEN: &str = "token";
 /// The name of a move of the token among the operations.
 pub(crate) const MOVE_TOKEN: &str = "move the token";
 
+/// A commit that a writer made, and what its subtree held then.
+pub(crate) type Saved = Option<(String, Arc<Model>)>;
+
 /// What a writer reports at the end of a round.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -27,22 +30,32 @@ pub(crate) struct Report {
     /// How often it has moved the token.
     pub(crate) token_moves: u64,
     pub(crate) bytes_written: u64,
+    pub(crate) restores: u64,
+    /// What it can go back to.
+    pub(crate) saved: Saved,
 }
 
 /// A writer in a round.
 pub(crate) struct Writer<'a> {
-    pub(crate) round: &'a Round,
-    pub(crate) number: usize,
-    pub(crate) model: Model,
-    pub(crate) chooser: Chooser,
+    round: &'a Round,
+    number: usize,
+    model: Model,
+    chooser: Chooser,
     held: Held,
     report: Report,
 }
 
 impl<'a> Writer<'a> {
     /// A writer that begins with what its subtree holds.
-    pub(crate) fn new(round: &'a Round, number: usize, model: Model, chooser: Chooser) -> Self {
-        Self { round, number, model, chooser, held: Held::default(), report: Report::default() }
+    pub(crate) fn new(
+        round: &'a Round,
+        number: usize,
+        model: Model,
+        saved: Saved,
+        chooser: Chooser,
+    ) -> Self {
+        let report = Report { saved, ..Report::default() };
+        Self { round, number, model, chooser, held: Held::default(), report }
     }
 
     /// Works until the round ends or the daemon dies.
@@ -58,13 +71,21 @@ impl<'a> Writer<'a> {
 
     /// Does something; tells whether to go on.
     fn act(&mut self, action: Action) -> bool {
-        let op = match &action {
-            Action::Do(op) => op.clone(),
-            Action::Sync(_) => Op::Nothing("sync"),
-            Action::Commit => Op::Nothing("commit"),
-            Action::MoveToken => Op::Nothing(MOVE_TOKEN),
-            Action::Hold(path) => return self.hold(path),
+        let round = self.round;
+        let op = match (&action, &self.report.saved) {
+            (Action::Do(op), _) => op.clone(),
+            (Action::Sync(_), _) => Op::Nothing("sync"),
+            (Action::Restore, Some((commit, then))) => {
+                let (top, commit, then) = (self.chooser.top(), commit.clone(), then.clone());
+                Op::Restore { top, commit, then }
+            }
+            (Action::Commit | Action::Restore, _) => Op::Nothing("commit"),
+            (Action::MoveToken, _) => Op::Nothing(MOVE_TOKEN),
+            (Action::Hold(path), _) => return self.hold(path),
         };
+        let is_restore = matches!(op, Op::Restore { .. });
+        let _alone = is_restore.then(|| round.at_work.write());
+        let _with_others = (!is_restore).then(|| round.at_work.read());
         let number = self.next_number();
         self.round.begin(self.number, number);
         match self.call(&op, &action) {
@@ -94,20 +115,25 @@ impl<'a> Writer<'a> {
     }
 
     fn call(&mut self, op: &Op, action: &Action) -> io::Result<Done> {
-        match action {
-            Action::Do(_) => return call(&self.round.top, op, &self.model, &self.held),
-            Action::Sync(path) => {
-                let before = self.round.acknowledged();
-                File::open(self.round.top.join(path))?.sync_all()?;
-                self.round.promise(&before);
-            }
-            Action::Commit => {
+        match (action, op) {
+            (Action::Sync(path), _) => File::open(self.round.top.join(path))?.sync_all()?,
+            (Action::Commit | Action::Restore, Op::Nothing(_)) => {
                 let (round, number) = (self.round.number, self.next_number());
                 let message = format!("round {round} writer {} state {number}", self.number);
-                commit(self.round, &mut self.chooser.random, &message)?;
+                let id = commit(self.round, &mut self.chooser.random, &message)?;
+                if let Some(id) = id.filter(|_| !self.chooser.top().is_empty()) {
+                    self.report.saved = Some((id, self.model.clone().into()));
+                }
             }
-            Action::MoveToken => self.move_token()?,
-            Action::Hold(_) => {}
+            (Action::Restore, _) => {
+                self.round.ask_for_restore();
+                call(&self.round.top, op, &self.model, &self.held)?;
+                self.report.restores += 1;
+                // What was open may have lost its name.
+                self.held = Held::default();
+            }
+            (Action::MoveToken, _) => self.move_token()?,
+            _ => return call(&self.round.top, op, &self.model, &self.held),
         }
         Ok(Done::Whole)
     }
