@@ -22,6 +22,8 @@ use tempfile::TempDir;
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a daemon may take to end once its mount is gone.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a daemon may take to end once it was killed.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a daemon is given to end by itself when the test is over.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two looks at something that is waited for.
@@ -247,8 +249,8 @@ impl TestMount {
     /// Kills the daemon with SIGKILL. The dead mount stays, and answers with errors.
     #[track_caller]
     pub(crate) fn kill_daemon(&mut self) {
-        kill_and_reap(self.daemon.as_mut().expect("it is mounted"));
-        self.daemon = None;
+        let mut daemon = self.daemon.take().expect("it is mounted");
+        assert!(kill_and_reap(&mut daemon, &self.mountpoint), "SIGKILL does not end the daemon");
     }
 
     /// Removes the mount of a daemon that was killed.
@@ -276,6 +278,19 @@ impl TestMount {
         self.kill();
     }
 
+    /// Starts a daemon on the store and kills it with SIGKILL as soon as its mount is there.
+    #[track_caller]
+    pub(crate) fn start_and_kill_when_mounted(&mut self) {
+        assert!(self.daemon.is_none(), "it is mounted already");
+        self.daemon = Some(self.spawn());
+        // Without a pause between two looks: what is to be met takes microseconds.
+        let end = Instant::now() + START_TIMEOUT;
+        while !self.is_mounted() {
+            assert!(Instant::now() < end, "no mount: {}", self.output());
+        }
+        self.kill();
+    }
+
     /// Mounts again with the same options, after an unmount if it is mounted.
     #[track_caller]
     pub(crate) fn remount(&mut self) {
@@ -297,7 +312,7 @@ impl TestMount {
         if let Some(mut daemon) = self.daemon.take() {
             send(&daemon, Signal::TERM);
             if wait_exit(&mut daemon, DROP_TIMEOUT).is_none() {
-                kill_and_reap(&mut daemon);
+                kill_and_reap(&mut daemon, &self.mountpoint);
             }
         }
         // A mount without its daemon answers every call with an error, so this cannot hang.
@@ -356,9 +371,16 @@ fn send(child: &Child, signal: Signal) {
     }
 }
 
-fn kill_and_reap(child: &mut Child) {
+/// Kills a daemon. Tells whether that was enough: one of its threads may wait for the mount, which
+/// then has to be broken off.
+fn kill_and_reap(child: &mut Child, mountpoint: &Path) -> bool {
     let _ = child.kill();
-    let _ = child.wait();
+    let ended = wait_exit(child, KILL_TIMEOUT).is_some();
+    if !ended {
+        let _ = rustix::mount::unmount(mountpoint, UnmountFlags::FORCE);
+        let _ = child.wait();
+    }
+    ended
 }
 
 /// Tells whether the root of a mount can be looked at. A daemon that hangs holds up whoever
