@@ -98,9 +98,12 @@ impl TestMount {
         }
     }
 
-    /// Leaves the store and the daemon's log behind when the test is over.
+    /// Leaves the store behind as it is, and the daemon's log; the daemon gets no chance to write.
     pub(crate) fn keep(&mut self) {
         self.dir.disable_cleanup(true);
+        if let Some(mut daemon) = self.daemon.take() {
+            kill_and_reap(&mut daemon, &self.mountpoint);
+        }
     }
 
     /// Starts a daemon on the store and waits until its mount answers. After a failure nothing

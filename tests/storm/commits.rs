@@ -38,9 +38,8 @@ pub(crate) fn commit(
     let message = if matches!(way, Way::Touch) { "" } else { message };
     round.ask_for_commit(message);
     let before = round.acknowledged();
-    let asked = round.now();
     let handle = ask(&round.top, way, message)?;
-    let (after, returned) = (round.begun(), round.now());
+    let after = round.begun();
     let mut commit = Commit {
         message: message.to_owned(),
         id: None,
@@ -48,8 +47,6 @@ pub(crate) fn commit(
         always: matches!(way, Way::XattrAlways),
         before,
         after,
-        asked,
-        returned,
     };
     // It is made, whether the daemon lives to tell more of it or not.
     let told = handle.map(|handle| look_at(&round.top, &handle, random, &mut commit));

@@ -8,7 +8,7 @@
 //! - Everything acknowledged is there. Of the call in flight at the kill either all or nothing is;
 //!   only a write that the kernel sends in several requests may be there up to one of these
 //!   (`compare.rs`).
-//! - Every acknowledged commit is in the history, in order, with the tree that it had. Some are
+//! - Every acknowledged commit is in the history, with the tree that it had. Some are
 //!   read in full and hold what was acknowledged before and nothing begun after.
 //! - Random choices come from one seed, which a failure names. Which operation the kill meets is up
 //!   to the scheduler.
@@ -75,6 +75,12 @@ fn what_was_acknowledged_survives_kills_soon_after_one_another() {
 fn what_was_acknowledged_survives_kills_with_strict_durability() {
     let plan = Plan { seed: 3, options: &["--durability", "strict"], ..PLAN };
     survive(plan, |totals| totals.kills() >= KILLS);
+}
+
+#[test]
+#[should_panic(expected = "seed 1, round ")]
+fn a_store_without_a_journal_does_not_weather_the_storm() {
+    survive(Plan { options: &["--without-journal"], ..PLAN }, |totals| totals.kills() >= KILLS);
 }
 
 /// The long run, which `scripts/soak.sh` starts and tells what to do.

@@ -62,76 +62,38 @@ impl Node {
 /// One system call that was, or is to be, done to a subtree. Paths are relative to the mount.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Create {
-        path: String,
-        perm: u32,
-    },
-    Mkdir {
-        path: String,
-        perm: u32,
-    },
-    Symlink {
-        path: String,
-        target: String,
-    },
-    Write {
-        file: FileId,
-        offset: usize,
-        data: Arc<[u8]>,
-        append: bool,
-    },
-    Truncate {
-        file: FileId,
-        len: usize,
-    },
+    /// Makes a regular file.
+    Create { path: String, perm: u32 },
+    /// Makes a directory.
+    Mkdir { path: String, perm: u32 },
+    /// Makes a symlink.
+    Symlink { path: String, target: String },
+    /// Writes, with or without `O_APPEND`.
+    Write { file: FileId, offset: usize, data: Arc<[u8]>, append: bool },
+    /// Cuts or extends.
+    Truncate { file: FileId, len: usize },
     /// Zeros without storage; the file grows to their end if `extend` is set.
-    Zero {
-        file: FileId,
-        offset: usize,
-        len: usize,
-        extend: bool,
-    },
-    Rename {
-        from: String,
-        to: String,
-    },
-    Exchange {
-        one: String,
-        other: String,
-    },
-    Link {
-        from: String,
-        to: String,
-    },
-    Unlink {
-        path: String,
-    },
-    Rmdir {
-        path: String,
-    },
-    Chmod {
-        path: String,
-        perm: u32,
-    },
-    SetMtime {
-        path: String,
-        mtime_ns: i128,
-    },
-    SetXattr {
-        path: String,
-        name: String,
-        value: Vec<u8>,
-    },
-    RemoveXattr {
-        path: String,
-        name: String,
-    },
+    Zero { file: FileId, offset: usize, len: usize, extend: bool },
+    /// Renames, over a file perhaps.
+    Rename { from: String, to: String },
+    /// Gives each the other's name.
+    Exchange { one: String, other: String },
+    /// Gives a file a further name.
+    Link { from: String, to: String },
+    /// Removes a name of what is no directory.
+    Unlink { path: String },
+    /// Removes a directory.
+    Rmdir { path: String },
+    /// Sets the permission bits.
+    Chmod { path: String, perm: u32 },
+    /// Sets the time of modification.
+    SetMtime { path: String, mtime_ns: i128 },
+    /// Sets an extended attribute.
+    SetXattr { path: String, name: String, value: Vec<u8> },
+    /// Removes an extended attribute.
+    RemoveXattr { path: String, name: String },
     /// The subtree becomes what it was when a commit was made.
-    Restore {
-        top: String,
-        commit: String,
-        then: Arc<Model>,
-    },
+    Restore { top: String, commit: String, then: Arc<Model> },
     /// Changes nothing in the subtree: a commit, an fsync, a file of the common directory.
     Nothing(&'static str),
 }
@@ -200,6 +162,16 @@ impl Model {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.chosen = chosen;
         }
+    }
+
+    /// Tells whether what the filesystem chose is what is known of it.
+    pub(crate) fn agrees(&self, id: FileId, chosen: &Chosen) -> bool {
+        let same = |known: Option<i128>, seen: Option<i128>| known.is_none() || known == seen;
+        self.nodes.get(&id).is_none_or(|Node { chosen: known, .. }| {
+            (known.ino.is_none() || known.ino == chosen.ino)
+                && same(known.mtime_ns, chosen.mtime_ns)
+                && same(known.ctime_ns, chosen.ctime_ns)
+        })
     }
 
     /// Does an operation, which must be possible, and returns what of the subtree it touched.

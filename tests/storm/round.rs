@@ -28,9 +28,6 @@ pub(crate) struct Commit {
     pub(crate) before: Vec<u64>,
     /// For each writer the state that was begun when it returned.
     pub(crate) after: Vec<u64>,
-    /// When it was asked for, and when it returned, on a clock that all share.
-    pub(crate) asked: u64,
-    pub(crate) returned: u64,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +51,6 @@ pub(crate) struct Round {
     reached: SyncSender<()>,
     killing: AtomicBool,
     stop: AtomicBool,
-    clock: AtomicU64,
     commits: Mutex<Vec<Commit>>,
     asked_for: Mutex<HashSet<String>>,
     touches: AtomicU64,
@@ -92,7 +88,6 @@ impl Round {
             reached,
             killing: AtomicBool::new(false),
             stop: AtomicBool::new(false),
-            clock: AtomicU64::new(0),
             commits: Mutex::default(),
             asked_for: Mutex::default(),
             touches: AtomicU64::new(0),
@@ -174,11 +169,6 @@ impl Round {
     /// For each writer the last operation that a commit covers.
     pub(crate) fn committed(&self) -> Vec<u64> {
         self.load(|writer| &writer.committed)
-    }
-
-    /// The time on the clock that orders commits.
-    pub(crate) fn now(&self) -> u64 {
-        self.clock.fetch_add(1, Ordering::SeqCst)
     }
 
     /// A commit is about to be asked for with this message.

@@ -28,8 +28,10 @@ const WRITERS: usize = OWN_WRITERS + 2;
 const ROUND_TIMEOUT: Duration = Duration::from_secs(120);
 /// One round in so many has no commits, so that everything depends on the journal.
 const ROUNDS_WITHOUT_COMMITTER: usize = 4;
-/// One round in so many ends with an unmount, and half of these with a kill amid it.
-const UNMOUNTS: usize = 8;
+/// One round in so many ends with an unmount, and of these all but one in so many with a kill amid
+/// it.
+const UNMOUNTS: usize = 5;
+const WHOLE_UNMOUNTS: usize = 4;
 /// One new daemon in so many is killed while it starts.
 const KILLS_AT_START: usize = 6;
 /// One round in so many is followed by a restore of the whole tree.
@@ -38,7 +40,7 @@ const RESTORES: usize = 8;
 const OLD_SNAPSHOTS: usize = 3;
 /// The longest time from the start of something to a kill amid it, in microseconds.
 const START_KILL_US_MAX: usize = 40_000;
-const END_KILL_US_MAX: usize = 20_000;
+const END_KILL_US_MAX: usize = 60_000;
 const RESTORE_KILL_US_MAX: usize = 20_000;
 /// When set, what a failed storm leaves in its store is kept.
 const KEEP: &str = "VST_STORM_KEEP";
@@ -143,13 +145,13 @@ impl Storm {
         }
         if killed {
             self.mount.remove_dead_mount();
-        } else if self.random.once_in(2) {
+        } else if self.random.once_in(WHOLE_UNMOUNTS) {
+            self.mount.unmount();
+            self.totals.unmounts += 1;
+        } else {
             let after = self.random.below(END_KILL_US_MAX);
             self.mount.end_and_kill(Duration::from_micros(after as u64));
             self.totals.kills_at_end += 1;
-        } else {
-            self.mount.unmount();
-            self.totals.unmounts += 1;
         }
         self.mount_again()?;
         self.check(&round, &reports)

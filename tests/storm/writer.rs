@@ -178,7 +178,14 @@ impl<'a> Writer<'a> {
         for id in self.model.apply(&logged.op) {
             let Some(path) = self.model.name_of(id) else { continue };
             match chosen_at(&self.round.top.join(path)) {
-                Ok(chosen) => logged.seen.push((id, chosen)),
+                Ok(chosen) if self.model.agrees(id, &chosen) => logged.seen.push((id, chosen)),
+                Ok(chosen) => {
+                    let (op, known) = (logged.op.describe(), self.model.find_node(id));
+                    let known = known.map(|node| node.chosen);
+                    self.round.fail(format!("after {op}, {path} has {chosen:?}, not {known:?}"));
+                    alive = false;
+                    break;
+                }
                 Err(error) => {
                     self.round.is_death(&error, &format!("looking at {path}"));
                     alive = false;
