@@ -72,6 +72,11 @@ pub(crate) fn call(top: &Path, op: &Op, model: &Model, held: &Held) -> io::Resul
         }
         Op::Truncate { file, len } => match held.find(*file) {
             Some(file) => file.set_len(*len as u64)?,
+            // Opening does it.
+            None if *len == 0 => {
+                let path = name_of(model, *file)?;
+                File::options().write(true).truncate(true).open(top.join(path)).map(drop)?;
+            }
             None => open(top, *file, model, false)?.set_len(*len as u64)?,
         },
         Op::Zero { file, offset, len, extend } => {
@@ -116,8 +121,11 @@ pub(crate) fn call(top: &Path, op: &Op, model: &Model, held: &Held) -> io::Resul
 }
 
 fn open(top: &Path, id: FileId, model: &Model, append: bool) -> io::Result<File> {
-    let path = model.name_of(id).ok_or_else(|| io::Error::other("a file without a name"))?;
-    File::options().write(true).append(append).open(top.join(path))
+    File::options().write(true).append(append).open(top.join(name_of(model, id)?))
+}
+
+fn name_of(model: &Model, id: FileId) -> io::Result<&String> {
+    model.name_of(id).ok_or_else(|| io::Error::other("a file without a name"))
 }
 
 fn timespec(nanos: i128) -> Timespec {

@@ -41,6 +41,15 @@ impl Parts {
         }
     }
 
+    /// The first difference from what the writers' models and the token must be in the live tree.
+    pub(crate) fn difference(&self, models: &[Model], token: usize) -> Option<String> {
+        let of_models = models.iter().zip(&self.writers);
+        let found = of_models.filter_map(|(model, files)| difference(model, files, View::Live));
+        let token =
+            (self.token != token).then(|| format!("the token is in {}", COMMON[self.token]));
+        found.map(|difference| difference.to_string()).next().or(token)
+    }
+
     /// Reads a tree.
     pub(crate) fn read(top: &std::path::Path, writers: usize) -> Result<Self, String> {
         Self::new(read_all(top)?, writers)

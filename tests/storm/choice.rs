@@ -242,14 +242,16 @@ impl Chooser {
         let from = self.any(model)?;
         let node = model.find_node(model.find(&from)?)?;
         let to = match (&node.body, self.random.below(2)) {
-            (Body::Directory, _) | (_, 0) => self.new_path(model),
+            (_, 0) => self.new_path(model),
+            // Over another directory if there is an empty one.
+            (Body::Directory, _) => self.empty_directory(model).unwrap_or(self.new_path(model)),
             (_, _) => {
                 let (to, id) = self.file(model)?;
                 // Two names of one file: nothing would happen.
                 Some(to).filter(|_| model.find(&from) != Some(id))?
             }
         };
-        let inside = to.starts_with(&format!("{from}/"));
+        let inside = to == from || to.starts_with(&format!("{from}/"));
         (!inside).then_some(Op::Rename { from, to })
     }
 
@@ -279,11 +281,15 @@ impl Chooser {
     }
 
     fn rmdir(&mut self, model: &Model) -> Option<Op> {
+        self.empty_directory(model).map(|path| Op::Rmdir { path })
+    }
+
+    /// Some directory, if it is empty and may go.
+    fn empty_directory(&mut self, model: &Model) -> Option<String> {
         let path = self.directory(model);
         let below = format!("{path}/");
         let empty = !model.names().any(|(other, _, _)| other.starts_with(&below));
-        let removable = model.find(&path).is_some() && path != self.top();
-        (empty && removable).then_some(Op::Rmdir { path })
+        (empty && model.find(&path).is_some() && path != self.top()).then_some(path)
     }
 
     fn symlink(&mut self, model: &Model) -> Option<Op> {

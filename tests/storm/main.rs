@@ -93,7 +93,7 @@ fn soak() {
     };
     let time = Duration::from_secs(number("VST_SOAK_SECONDS"));
     let seed = number("VST_SOAK_SEED");
-    let plan = Plan { seed, snapshots_read: 4, burst_files: 4000, burst_rounds: 40, ..PLAN };
+    let plan = Plan { seed, snapshots_read: 3, burst_files: 1000, burst_rounds: 40, ..PLAN };
     let start = Instant::now();
     let mut told = start;
     survive(plan, |totals| {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::check::{Parts, ReadSnapshot, Subtree, adopted, token_may_be};
 use super::choice::{Chooser, NAMES_MAX, Place};
 use super::commits::commit;
-use super::compare::{Record, View, difference};
+use super::compare::Record;
 use super::found::read_all;
 use super::harness::TestMount;
 use super::history::{History, Known};
@@ -274,23 +274,23 @@ impl Storm {
             return Err(format!("restoring {id}: {error}"));
         }
         self.totals.whole_restores += u64::from(asked.is_ok());
-        let restored = self.history.follow_restore(&self.mount, id)?;
-        if asked.is_ok() && !restored {
+        let stood_on_it = self.history.head() == id;
+        let stands_on_it = self.history.follow_restore(&self.mount, id)?;
+        if asked.is_ok() && !stands_on_it {
             return Err(format!("an acknowledged restore of {id} is lost"));
         }
-        if restored {
+        let live = Parts::read(self.mount.path(), WRITERS)?;
+        // The head tells whether it happened, unless it is the same before and after.
+        let unknown = asked.is_err() && stood_on_it && stands_on_it;
+        if stands_on_it && !(unknown && live.difference(&then, token).is_some()) {
             (self.models, self.token) = (then, token);
         }
-        let live = Parts::read(self.mount.path(), WRITERS)?;
-        let what = if restored { "restored" } else { "not restored" };
-        for (model, files) in self.models.iter_mut().zip(&live.writers) {
-            if let Some(difference) = difference(model, files, View::Live) {
-                return Err(format!("the tree, {what} to {id}: {difference}"));
-            }
-            *model = adopted(model, files);
+        if let Some(difference) = live.difference(&self.models, self.token) {
+            let what = if stands_on_it { "should be" } else { "is not" };
+            return Err(format!("the tree {what} restored to {id}: {difference}"));
         }
-        if live.token != self.token {
-            return Err(format!("the tree, {what} to {id}: the token is in the wrong place"));
+        for (model, files) in self.models.iter_mut().zip(&live.writers) {
+            *model = adopted(model, files);
         }
         Ok(())
     }
