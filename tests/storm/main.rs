@@ -25,6 +25,7 @@ mod history;
 mod model;
 mod random;
 mod report;
+mod restore;
 mod round;
 mod storm;
 mod writer;

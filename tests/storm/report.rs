@@ -19,6 +19,7 @@ pub(crate) struct Totals {
     commits: u64,
     /// Restores of a directory, and of the whole tree.
     restores: u64,
+    refused: u64,
     pub(crate) whole_restores: u64,
     /// Commits that were found in history with the trees they had.
     pub(crate) commits_in_place: u64,
@@ -38,6 +39,7 @@ impl Totals {
         self.commits += round.commits().len() as u64;
         self.bytes_written += reports.iter().map(|report| report.bytes_written).sum::<u64>();
         self.restores += reports.iter().map(|report| report.restores).sum::<u64>();
+        self.refused += reports.iter().map(|report| report.refused).sum::<u64>();
     }
 
     /// Adds what was found of a subtree.
@@ -70,12 +72,13 @@ impl fmt::Display for Totals {
         )?;
         writeln!(
             f,
-            "  acknowledged: {} operations, {} MiB written, {} commits, {} restores of a directory, \
-             {} of the tree",
+            "  acknowledged: {} operations, {} MiB written, {} commits, {} restores of a directory \
+             ({} refused), {} of the tree",
             self.operations,
             self.bytes_written >> 20,
             self.commits,
             self.restores,
+            self.refused,
             self.whole_restores,
         )?;
         writeln!(

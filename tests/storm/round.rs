@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use rustix::io::Errno;
 
 /// A commit that was acknowledged.
@@ -56,9 +56,6 @@ pub(crate) struct Round {
     touches: AtomicU64,
     restores: AtomicU64,
     failures: Mutex<Vec<String>>,
-    /// Shared by everybody at work. A restore takes it alone, since it gives up when the tree
-    /// changes all the time.
-    pub(crate) at_work: RwLock<()>,
 }
 
 /// Ends the round's threads, also when the test fails.
@@ -93,7 +90,6 @@ impl Round {
             touches: AtomicU64::new(0),
             restores: AtomicU64::new(0),
             failures: Mutex::default(),
-            at_work: RwLock::default(),
         }
     }
 

@@ -1,14 +1,13 @@
 //! Round after round on one store: writers and committers at work, the death of the daemon, a new
 //! mount, and a look at everything.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::check::{Parts, ReadSnapshot, Subtree, adopted, token_may_be};
+use super::check::{Parts, ReadSnapshot, Subtree, token_may_be};
 use super::choice::{Chooser, NAMES_MAX, Place};
 use super::commits::commit;
 use super::compare::Record;
@@ -23,7 +22,7 @@ use super::writer::{COMMON, MOVE_TOKEN, Report, Saved, TOKEN, Writer};
 
 /// Writers with a directory of their own; an even number.
 const OWN_WRITERS: usize = 4;
-const WRITERS: usize = OWN_WRITERS + 2;
+pub(crate) const WRITERS: usize = OWN_WRITERS + 2;
 /// A round in which nothing gets on for so long hangs.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(120);
 /// One round in so many has no commits, so that everything depends on the journal.
@@ -41,7 +40,6 @@ const OLD_SNAPSHOTS: usize = 3;
 /// The longest time from the start of something to a kill amid it, in microseconds.
 const START_KILL_US_MAX: usize = 40_000;
 const END_KILL_US_MAX: usize = 60_000;
-const RESTORE_KILL_US_MAX: usize = 20_000;
 /// When set, what a failed storm leaves in its store is kept.
 const KEEP: &str = "VST_STORM_KEEP";
 
@@ -64,12 +62,13 @@ pub(crate) struct Plan {
 pub(crate) struct Storm {
     plan: Plan,
     pub(crate) mount: TestMount,
-    random: Random,
-    models: Vec<Model>,
+    pub(crate) random: Random,
+    /// What the tree holds, by writers.
+    pub(crate) models: Vec<Model>,
     saved: Vec<Saved>,
     /// Which of the common directories has the token.
-    token: usize,
-    history: History,
+    pub(crate) token: usize,
+    pub(crate) history: History,
     rounds: u64,
     pub(crate) totals: Totals,
 }
@@ -204,7 +203,7 @@ impl Storm {
     }
 
     /// Mounts the store again, now and then in more than one try.
-    fn mount_again(&mut self) -> Result<(), String> {
+    pub(crate) fn mount_again(&mut self) -> Result<(), String> {
         while self.random.once_in(KILLS_AT_START) {
             let after = self.random.below(START_KILL_US_MAX);
             self.mount.start_and_kill(Duration::from_micros(after as u64));
@@ -246,53 +245,6 @@ impl Storm {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Restores the whole tree, mostly with a kill amid it, after which it is there or not.
-    fn restore(&mut self, id: &str, then: Vec<Model>, token: usize) -> Result<(), String> {
-        let killed = !self.random.once_in(3);
-        let after = Duration::from_micros(self.random.below(RESTORE_KILL_US_MAX) as u64);
-        let path = self.mount.path().join(".vst/restore");
-        let mount = &mut self.mount;
-        let asked = thread::scope(|scope| {
-            let ask = || -> io::Result<()> {
-                File::options().write(true).open(path)?.write_all(id.as_bytes())
-            };
-            let asker = scope.spawn(ask);
-            if killed {
-                thread::sleep(after);
-                mount.kill_daemon();
-            }
-            asker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        if killed {
-            self.totals.kills_at_restore += 1;
-            self.mount.remove_dead_mount();
-            self.mount_again()?;
-        }
-        if let (Err(error), false) = (&asked, killed) {
-            return Err(format!("restoring {id}: {error}"));
-        }
-        self.totals.whole_restores += u64::from(asked.is_ok());
-        let stood_on_it = self.history.head() == id;
-        let stands_on_it = self.history.follow_restore(&self.mount, id)?;
-        if asked.is_ok() && !stands_on_it {
-            return Err(format!("an acknowledged restore of {id} is lost"));
-        }
-        let live = Parts::read(self.mount.path(), WRITERS)?;
-        // The head tells whether it happened, unless it is the same before and after.
-        let unknown = asked.is_err() && stood_on_it && stands_on_it;
-        if stands_on_it && !(unknown && live.difference(&then, token).is_some()) {
-            (self.models, self.token) = (then, token);
-        }
-        if let Some(difference) = live.difference(&self.models, self.token) {
-            let what = if stands_on_it { "should be" } else { "is not" };
-            return Err(format!("the tree {what} restored to {id}: {difference}"));
-        }
-        for (model, files) in self.models.iter_mut().zip(&live.writers) {
-            *model = adopted(model, files);
-        }
-        Ok(())
     }
 
     /// Reads the newest snapshot, if this round has made or acknowledged any, and some others.
@@ -343,11 +295,7 @@ fn commit_often(round: &Round, mut random: Random) {
             return;
         }
         let message = format!("round {} committer {number}", round.number);
-        let committed = {
-            let _with_others = round.at_work.read();
-            commit(round, &mut random, &message)
-        };
-        if let Err(error) = committed {
+        if let Err(error) = commit(round, &mut random, &message) {
             round.is_death(&error, "commit");
             return;
         }

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::calls::{Done, Held, call};
 use super::choice::{Action, Chooser};
 use super::commits::commit;
@@ -31,6 +33,8 @@ pub(crate) struct Report {
     pub(crate) token_moves: u64,
     pub(crate) bytes_written: u64,
     pub(crate) restores: u64,
+    /// Restores that gave up because of the other writers.
+    pub(crate) refused: u64,
     /// What it can go back to.
     pub(crate) saved: Saved,
 }
@@ -71,7 +75,6 @@ impl<'a> Writer<'a> {
 
     /// Does something; tells whether to go on.
     fn act(&mut self, action: Action) -> bool {
-        let round = self.round;
         let op = match (&action, &self.report.saved) {
             (Action::Do(op), _) => op.clone(),
             (Action::Sync(_), _) => Op::Nothing("sync"),
@@ -83,9 +86,6 @@ impl<'a> Writer<'a> {
             (Action::MoveToken, _) => Op::Nothing(MOVE_TOKEN),
             (Action::Hold(path), _) => return self.hold(path),
         };
-        let is_restore = matches!(op, Op::Restore { .. });
-        let _alone = is_restore.then(|| round.at_work.write());
-        let _with_others = (!is_restore).then(|| round.at_work.read());
         let number = self.next_number();
         self.round.begin(self.number, number);
         match self.call(&op, &action) {
@@ -100,6 +100,11 @@ impl<'a> Writer<'a> {
                 alive
             }
             Ok(Done::Short(len)) => self.cut_short(&op, len),
+            // The others change the tree all the time.
+            Err(error) if is_refused(&op, &error) => {
+                self.report.refused += 1;
+                self.acknowledged(Op::Nothing("refused restore"))
+            }
             Err(error) => {
                 let what = format!("writer {}: {}", self.number, op.describe());
                 if self.round.is_death(&error, &what) {
@@ -217,4 +222,8 @@ impl<'a> Writer<'a> {
         self.report.record.in_flight = Some(part(offset + len, &data[len..]));
         false
     }
+}
+
+fn is_refused(op: &Op, error: &io::Error) -> bool {
+    matches!(op, Op::Restore { .. }) && Errno::from_io_error(error) == Some(Errno::BUSY)
 }
