@@ -23,7 +23,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a daemon may take to end once its mount is gone.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a daemon may take to end once it was killed.
-const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+const KILL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a daemon is given to end by itself when the test is over.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two looks at something that is waited for.

@@ -115,16 +115,16 @@ impl Subtree<'_> {
             return Err(format!("the live tree: {}", self.explain(&targets[0])));
         };
         let newest = targets.get(1).and_then(|target| target.matched.as_ref());
-        if let Some((snapshot, _)) = newest.filter(|(state, _)| state.number > live.number) {
+        if let Some((number, _)) = newest.filter(|(number, _)| *number > live.number) {
             return Err(format!(
-                "writer {}: the live tree is in state {}, the newest commit in {}",
-                self.writer, live.number, snapshot.number
+                "writer {}: the live tree is in state {}, the newest commit in {number}",
+                self.writer, live.number
             ));
         }
         Ok(Adopted {
             model: adopted(&live.model, self.live),
             snapshots: models,
-            partial: live.partial_bytes.is_some() && live.number == acknowledged,
+            partial: live.partial,
             in_flight: live.number > acknowledged,
         })
     }

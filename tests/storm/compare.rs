@@ -49,16 +49,16 @@ pub(crate) struct Target<'a> {
     pub(crate) from: u64,
     /// The last state that was begun.
     pub(crate) to: u64,
-    /// The first and the last state that it is in.
-    pub(crate) matched: Option<(State, State)>,
+    /// The number of the first state that it is in, and the last such state.
+    pub(crate) matched: Option<(u64, State)>,
 }
 
 /// A state that a subtree was found in.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) number: u64,
-    /// The bytes of the next operation, a write, that are there already.
-    pub(crate) partial_bytes: Option<usize>,
+    /// Part of the next operation, a write, is there already.
+    pub(crate) partial: bool,
     pub(crate) model: Model,
 }
 
@@ -68,14 +68,10 @@ impl<'a> Target<'a> {
         Self { files, view, from, to, matched: None }
     }
 
-    fn try_state(&mut self, number: u64, partial_bytes: Option<usize>, model: &Model) {
-        if difference(model, self.files, self.view).is_some() {
-            return;
-        }
-        let state = State { number, partial_bytes, model: model.clone() };
-        match &mut self.matched {
-            Some((_, last)) => *last = state,
-            None => self.matched = Some((state.clone(), state)),
+    fn try_state(&mut self, number: u64, partial: bool, model: &Model) {
+        if difference(model, self.files, self.view).is_none() {
+            let first = self.matched.as_ref().map_or(number, |(first, _)| *first);
+            self.matched = Some((first, State { number, partial, model: model.clone() }));
         }
     }
 
@@ -91,7 +87,7 @@ impl<'a> Target<'a> {
         let mut model = model.clone();
         let data = data[..len].into();
         model.apply(&Op::Write { file: *file, offset: *offset, data, append: *append });
-        self.try_state(number, Some(len), &model);
+        self.try_state(number, true, &model);
     }
 }
 
@@ -113,7 +109,7 @@ fn written_bytes(offset: usize, data: &[u8], found: &[u8]) -> Option<usize> {
 pub(crate) fn find_states(base: &Model, record: &Record, targets: &mut [Target<'_>]) {
     each_state(base, record, |number, model, next| {
         for target in targets.iter_mut().filter(|t| t.from <= number && number <= t.to) {
-            target.try_state(number, None, model);
+            target.try_state(number, false, model);
             if let Some((op, _)) = next.filter(|_| number < target.to) {
                 target.try_parts(number, model, op);
             }
@@ -232,7 +228,7 @@ fn bytes_differ(node: &Node, found: &Found) -> Option<String> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Logged, REQUEST_BYTES, Record, Target, View, find_states};
+    use super::{Logged, PAGE_BYTES, REQUEST_BYTES, Record, Target, View, find_states};
     use crate::found::{Files, Found};
     use crate::model::{Body, Chosen, Model, Op};
 
@@ -273,7 +269,7 @@ mod tests {
         let mut targets = [Target::new(files, View::Live, from, end)];
         find_states(base, record, &mut targets);
         let [target] = targets;
-        target.matched.map(|(first, last)| (first.number, last.number))
+        target.matched.map(|(first, last)| (first, last.number))
     }
 
     fn with(len: usize, data: &[u8]) -> Vec<u8> {
@@ -302,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_write_of_one_request_is_a_difference() {
+    fn a_torn_request_is_a_difference() {
         let data = vec![1; 300_000];
         let (base, record) = written(0, std::slice::from_ref(&data));
         for len in [1, 4085, 4096, 8182, 299_999] {
@@ -310,6 +306,10 @@ mod tests {
             // Nor may it have its length and not its bytes.
             assert_eq!(states(&base, &record, &file(with(300_010, &data[..len]), 7), 0), None);
         }
+        // The page that it begins in is a request of its own if it was not cached.
+        let first_page = PAGE_BYTES - 10;
+        let files = file(with(0, &data[..first_page]), 7);
+        assert_eq!(states(&base, &record, &files, 0), Some((0, 0)));
         assert_eq!(states(&base, &record, &file(with(0, &data), 7), 0), Some((1, 1)));
     }
 
