@@ -158,7 +158,12 @@ pub fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, FormatError> {
         }
     };
     let xattrs = if tag & INLINE_XATTRS != 0 {
-        EntryXattrs::Inline(decode_xattrs(reader.string(NODE_BYTES_MAX)?)?)
+        let bytes = reader.string(NODE_BYTES_MAX)?;
+        // An entry has one encoding, or its id would not be one of what it tells.
+        if bytes.is_empty() || !xattrs_fit_inline(bytes.len()) {
+            return Err(reader.error("extended attributes are not where they belong"));
+        }
+        EntryXattrs::Inline(decode_xattrs(bytes)?)
     } else if tag & STORED_XATTRS != 0 {
         EntryXattrs::Stored(XattrsId::new(reader.id()?))
     } else {

@@ -17,6 +17,8 @@ mod restore;
 mod revision;
 mod settler;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 
+use crate::base::disk::{Disk, RealDisk};
 use crate::base::limits::{JOURNAL_BYTES_MAX, JOURNAL_COST_MAX, OBJECT_CACHE_BYTES};
 use crate::format::commit_log::CommitRecord;
 use crate::journal::{Journal, Urgency};
@@ -60,6 +63,8 @@ pub struct RepoOptions {
     /// Whether operations are put into the journal. Without it, what was done since the last
     /// checkpoint ends with the process: for measurements of what it costs.
     pub journaled: bool,
+    /// The disk that the store is on.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Default for RepoOptions {
@@ -71,6 +76,7 @@ impl Default for RepoOptions {
             gid: rustix::process::getgid().as_raw(),
             author: String::new(),
             journaled: true,
+            disk: Arc::new(RealDisk),
         }
     }
 }

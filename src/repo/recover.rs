@@ -25,6 +25,7 @@ impl Repo {
             read_only: false,
             cache_bytes: options.cache_bytes,
             durability: options.durability,
+            disk: Arc::clone(&options.disk),
         };
         let history = History::new(Arc::new(Store::create_or_open(dir, open)?));
         let state = history.worktree_state()?;

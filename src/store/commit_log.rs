@@ -4,15 +4,13 @@
 //! The whole list is in memory, 48 bytes a snapshot. A commit is listed once.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::{Durability, StoreError, files};
+use crate::base::disk::{Disk, DiskFile, OpenMode};
 use crate::format::commit_log::{
     CommitLogError, CommitRecord, HEADER_BYTES, RECORD_BYTES, check_header, decode_record,
     encode_header, encode_record,
@@ -22,9 +20,10 @@ use crate::model::{CommitId, IdPrefix};
 /// The snapshots of a store, oldest first.
 #[derive(Debug)]
 pub struct CommitLog {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     /// None if it is open for reading only.
-    file: Option<File>,
+    file: Option<Box<dyn DiskFile>>,
     state: Mutex<State>,
 }
 
@@ -50,28 +49,32 @@ impl State {
 
 impl CommitLog {
     /// Makes an empty list, durably but for its name, unless there is a whole one.
-    pub(super) fn create(path: &Path) -> Result<(), StoreError> {
-        if path.metadata().is_ok_and(|meta| meta.len() >= HEADER_BYTES as u64) {
+    pub(super) fn create(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
+        if files::file_bytes(disk, path).is_some_and(|bytes| bytes >= HEADER_BYTES as u64) {
             return Ok(());
         }
-        files::replace(path, &encode_header(), Durability::Strict)
+        files::replace(disk, path, &encode_header(), Durability::Strict)
     }
 
     /// Reads the list. For writing, what a dead writer left behind the last record is cut off.
-    pub(super) fn open(path: PathBuf, read_only: bool) -> Result<Self, StoreError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(!read_only)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| StoreError::io("opening", &path, error))?;
-        let (records, end) = read_all(&file, &path)?;
-        if !read_only {
-            file.set_len(end).map_err(|error| StoreError::io("cutting", &path, error))?;
-        }
+    pub(super) fn open(
+        disk: &Arc<dyn Disk>,
+        path: PathBuf,
+        read_only: bool,
+    ) -> Result<Self, StoreError> {
+        let (records, end) = read_all(&**disk, &path)?;
+        let file = if read_only {
+            None
+        } else {
+            let open = || {
+                let file = disk.open(&path, OpenMode::Write)?;
+                file.set_len(end)?;
+                Ok(file)
+            };
+            Some(open().map_err(|error| StoreError::io("opening", &path, error))?)
+        };
         let state = State { records: Arc::new(records), positions: None, end, torn: false };
-        let file = (!read_only).then_some(file);
-        Ok(Self { path, file, state: Mutex::new(state) })
+        Ok(Self { disk: Arc::clone(disk), path, file, state: Mutex::new(state) })
     }
 
     /// All snapshots, oldest first.
@@ -135,7 +138,7 @@ impl CommitLog {
         if self.file.is_some() {
             return Ok(());
         }
-        let fresh = Self::open(self.path.clone(), true)?;
+        let fresh = Self::open(&self.disk, self.path.clone(), true)?;
         *self.state.lock() = fresh.state.into_inner();
         Ok(())
     }
@@ -164,9 +167,8 @@ impl CommitLog {
 
 /// The records of a list and the end of the last one. Damaged ones between whole ones are left
 /// out, and the log says so.
-fn read_all(mut file: &File, path: &Path) -> Result<(Vec<CommitRecord>, u64), StoreError> {
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|error| StoreError::io("reading", path, error))?;
+fn read_all(disk: &dyn Disk, path: &Path) -> Result<(Vec<CommitRecord>, u64), StoreError> {
+    let bytes = files::read_all(disk, path)?;
     match check_header(&bytes) {
         Ok(()) => {}
         Err(CommitLogError::Version(found)) => {
@@ -194,10 +196,16 @@ fn read_all(mut file: &File, path: &Path) -> Result<(Vec<CommitRecord>, u64), St
 #[cfg(test)]
 mod tests {
     use super::CommitLog;
+    use crate::base::disk::{Disk, RealDisk};
     use crate::format::commit_log::{CommitRecord, HEADER_BYTES, RECORD_BYTES};
     use crate::model::{CommitId, IdPrefix, ObjectId, Timestamp};
     use crate::store::{Durability, StoreError};
     use std::fs;
+    use std::sync::Arc;
+
+    fn disk() -> Arc<dyn Disk> {
+        Arc::new(RealDisk)
+    }
 
     fn record(n: u8) -> CommitRecord {
         let id = CommitId::new(ObjectId::from_bytes([n; 32]));
@@ -206,8 +214,8 @@ mod tests {
 
     fn log_of(dir: &tempfile::TempDir, count: u8) -> CommitLog {
         let path = dir.path().join("commits");
-        CommitLog::create(&path).unwrap();
-        let log = CommitLog::open(path, false).unwrap();
+        CommitLog::create(&RealDisk, &path).unwrap();
+        let log = CommitLog::open(&disk(), path, false).unwrap();
         for n in 0..count {
             log.append(record(n), Durability::Fast).unwrap();
         }
@@ -222,7 +230,7 @@ mod tests {
         log.append(record(3), Durability::Strict).unwrap();
         log.append(record(20), Durability::Strict).unwrap();
         assert_eq!((before.len(), log.records().len()), (20, 21));
-        let log = CommitLog::open(dir.path().join("commits"), false).unwrap();
+        let log = CommitLog::open(&disk(), dir.path().join("commits"), false).unwrap();
         assert_eq!(log.records().to_vec(), (0..21).map(record).collect::<Vec<_>>());
         assert_eq!(log.find(&record(7).id), Some(record(7)));
         assert_eq!(log.find(&record(99).id), None);
@@ -241,9 +249,9 @@ mod tests {
             let whole = (HEADER_BYTES + 2 * RECORD_BYTES) as u64;
             let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
             file.set_len(whole + kept as u64).unwrap();
-            let reader = CommitLog::open(path.clone(), true).unwrap();
+            let reader = CommitLog::open(&disk(), path.clone(), true).unwrap();
             assert_eq!(reader.records().len(), 2);
-            let writer = CommitLog::open(path.clone(), false).unwrap();
+            let writer = CommitLog::open(&disk(), path.clone(), false).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().len(), whole);
             writer.append(record(9), Durability::Fast).unwrap();
             reader.refresh().unwrap();
@@ -259,14 +267,14 @@ mod tests {
         let mut bytes = fs::read(&path).unwrap();
         bytes[HEADER_BYTES + RECORD_BYTES + 5] ^= 1;
         fs::write(&path, &bytes).unwrap();
-        let log = CommitLog::open(path.clone(), false).unwrap();
+        let log = CommitLog::open(&disk(), path.clone(), false).unwrap();
         assert_eq!(log.records().to_vec(), [record(0), record(2), record(3)]);
         log.append(record(5), Durability::Fast).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), (bytes.len() + RECORD_BYTES) as u64);
 
         bytes[3] ^= 1;
         fs::write(&path, &bytes).unwrap();
-        let error = CommitLog::open(path, false).unwrap_err();
+        let error = CommitLog::open(&disk(), path, false).unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { offset: 0, .. }), "{error}");
     }
 
@@ -274,7 +282,7 @@ mod tests {
     fn nothing_is_appended_to_a_list_that_is_open_for_reading() {
         let dir = tempfile::tempdir().unwrap();
         drop(log_of(&dir, 1));
-        let log = CommitLog::open(dir.path().join("commits"), true).unwrap();
+        let log = CommitLog::open(&disk(), dir.path().join("commits"), true).unwrap();
         let error = log.append(record(1), Durability::Fast).unwrap_err();
         assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
     }

@@ -13,13 +13,13 @@
 //! A directory without `format` is a store whose creation was interrupted if it holds nothing but
 //! what creation makes, all of it still empty; creation then goes on. Anything else is foreign.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::commit_log::CommitLog;
 use super::state_log::StateLog;
 use super::{Durability, StoreError, StoreLock, files};
+use crate::base::disk::Disk;
 use crate::base::limits;
 
 const FORMAT_PREFIX: &str = "vst store ";
@@ -28,6 +28,7 @@ const VERSION: &str = "3";
 /// Where the files of a store are.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
 }
 
@@ -41,8 +42,12 @@ pub(super) enum Found {
 }
 
 impl Layout {
-    pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+    pub(super) fn new(disk: &Arc<dyn Disk>, root: &Path) -> Self {
+        Self { disk: Arc::clone(disk), root: root.to_owned() }
+    }
+
+    pub(super) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -75,16 +80,18 @@ impl Layout {
 
     /// Looks whether there is a store, and refuses what is neither one nor empty.
     pub(super) fn inspect(&self) -> Result<Found, StoreError> {
-        if let Some(bytes) = files::read_bounded(&self.format(), limits::FORMAT_FILE_BYTES_MAX)? {
+        if let Some(bytes) =
+            files::read_bounded(&*self.disk, &self.format(), limits::FORMAT_FILE_BYTES_MAX)?
+        {
             return self.check_format(&bytes).map(|()| Found::Store);
         }
-        for name in files::names_in(&self.root)? {
+        for name in files::names_in(&*self.disk, &self.root)? {
             let ours = match name.to_str() {
-                Some("lock" | ".tmp-format") => true,
+                Some("lock" | ".tmp-format" | ".tmp-commits" | ".tmp-worktree") => true,
                 Some("commits") => self.holds_no_commit(),
                 Some("worktree") => self.holds_no_state(),
                 Some("packs" | "refs" | "journal") => {
-                    files::names_in(&self.root.join(name))?.is_empty()
+                    files::names_in(&*self.disk, &self.root.join(name))?.is_empty()
                 }
                 _ => false,
             };
@@ -96,13 +103,13 @@ impl Layout {
     }
 
     fn holds_no_commit(&self) -> bool {
-        std::fs::metadata(self.commits())
-            .is_ok_and(|meta| meta.len() <= crate::format::commit_log::HEADER_BYTES as u64)
+        files::file_bytes(&*self.disk, &self.commits())
+            .is_some_and(|bytes| bytes <= crate::format::commit_log::HEADER_BYTES as u64)
     }
 
     fn holds_no_state(&self) -> bool {
-        std::fs::metadata(self.states())
-            .is_ok_and(|meta| meta.len() <= crate::format::state_log::HEADER_BYTES as u64)
+        files::file_bytes(&*self.disk, &self.states())
+            .is_some_and(|bytes| bytes <= crate::format::state_log::HEADER_BYTES as u64)
     }
 
     fn check_format(&self, bytes: &[u8]) -> Result<(), StoreError> {
@@ -117,7 +124,9 @@ impl Layout {
                 found: format!("{FORMAT_PREFIX}{version}"),
             }),
             // A file named `format` makes no store of a directory.
-            None if !self.packs().is_dir() => Err(StoreError::NotEmpty { path: self.root.clone() }),
+            None if !files::is_dir(&*self.disk, &self.packs()) => {
+                Err(StoreError::NotEmpty { path: self.root.clone() })
+            }
             None => {
                 let detail = format!("it should read {FORMAT_PREFIX:?} and a version");
                 Err(StoreError::corrupt(&self.format(), 0, detail))
@@ -127,48 +136,70 @@ impl Layout {
 
     /// Makes the directory of the store itself, for its owner alone, unless it is there.
     pub(super) fn create_root(&self) -> Result<(), StoreError> {
-        let existed = self.root.is_dir();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.root)
-            .map_err(|error| StoreError::io("creating", &self.root, error))?;
-        match self.root.parent() {
-            Some(parent) if !existed && parent.is_dir() => files::sync_dir(parent),
-            _ => Ok(()),
+        let made = self.disk.create_dirs(&self.root);
+        let made = made.map_err(|error| StoreError::io("creating", &self.root, error))?;
+        made.iter().try_for_each(|dir| self.sync_name(dir))
+    }
+
+    /// Makes the name of a directory durable.
+    fn sync_name(&self, dir: &Path) -> Result<(), StoreError> {
+        match dir.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => {
+                files::sync_dir(&*self.disk, Path::new("."))
+            }
+            Some(parent) => files::sync_dir(&*self.disk, parent),
+            None => Ok(()),
         }
     }
 
     /// Makes all that a store consists of, durably, and `format` as the last. The lock is held.
     pub(super) fn create(&self, _lock: &StoreLock) -> Result<(), StoreError> {
+        let disk = &*self.disk;
         for dir in [self.packs(), self.refs(), self.journal()] {
-            if !dir.is_dir() {
-                DirBuilder::new()
-                    .mode(0o700)
-                    .create(&dir)
-                    .map_err(|error| StoreError::io("creating", &dir, error))?;
+            if !files::is_dir(disk, &dir) {
+                disk.create_dir(&dir).map_err(|error| StoreError::io("creating", &dir, error))?;
             }
         }
-        CommitLog::create(&self.commits())?;
-        StateLog::create(&self.states())?;
-        files::sync_dir(&self.root)?;
+        CommitLog::create(disk, &self.commits())?;
+        StateLog::create(disk, &self.states())?;
+        files::sync_dir(disk, &self.root)?;
+        // Who made it may have died before that.
+        self.sync_name(&self.root)?;
         let text = format!("{FORMAT_PREFIX}{VERSION}\n");
-        files::replace(&self.format(), text.as_bytes(), Durability::Strict)
+        files::replace(disk, &self.format(), text.as_bytes(), Durability::Strict)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Found, Layout};
+    use crate::base::disk::{Disk, RealDisk};
     use crate::store::{StoreError, StoreLock};
     use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    fn layout(root: &Path) -> Layout {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        Layout::new(&disk, root)
+    }
 
     #[test]
     fn creation_goes_on_from_wherever_it_was_interrupted() {
-        for steps in 0..7 {
+        for steps in 0..=9 {
             let dir = tempfile::tempdir().unwrap();
-            let layout = Layout::new(&dir.path().join("store"));
-            let paths = ["", "lock", "packs", "refs", "commits", "worktree", ".tmp-format"];
+            let layout = layout(&dir.path().join("store"));
+            let paths = [
+                "",
+                "lock",
+                "packs",
+                "refs",
+                ".tmp-commits",
+                "commits",
+                ".tmp-worktree",
+                "worktree",
+                ".tmp-format",
+            ];
             for name in &paths[..steps] {
                 let path = layout.root().join(name);
                 match *name {
@@ -178,7 +209,7 @@ mod tests {
             }
             assert_eq!(layout.inspect().unwrap(), Found::Nothing, "{steps} steps");
             layout.create_root().unwrap();
-            let lock = StoreLock::acquire(layout.root()).unwrap();
+            let lock = StoreLock::acquire(&RealDisk, layout.root()).unwrap();
             layout.create(&lock).unwrap();
             assert_eq!(layout.inspect().unwrap(), Found::Store);
         }
@@ -191,7 +222,7 @@ mod tests {
             let path = dir.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "something").unwrap();
-            let error = Layout::new(dir.path()).inspect().unwrap_err();
+            let error = layout(dir.path()).inspect().unwrap_err();
             assert!(matches!(error, StoreError::NotEmpty { .. }), "{name}: {error}");
             assert!(error.to_string().contains("is not a vst store and not empty"), "{error}");
         }
@@ -203,7 +234,7 @@ mod tests {
         fs::create_dir(dir.path().join("packs")).unwrap();
         let inspect = |text: &[u8]| {
             fs::write(dir.path().join("format"), text).unwrap();
-            Layout::new(dir.path()).inspect()
+            layout(dir.path()).inspect()
         };
         assert_eq!(inspect(b"vst store 3\n").unwrap(), Found::Store);
         let error = inspect(b"vst store 4\n").unwrap_err();

@@ -4,49 +4,39 @@
 //! dead process locks nothing. The file is never removed: two processes could otherwise lock two
 //! files of that name.
 
-use std::fs::{File, OpenOptions};
-use std::io::Read;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
-
 use super::StoreError;
+use crate::base::disk::{Disk, DiskFile, OpenMode};
 use crate::base::limits;
 
 /// Exclusive ownership of a store, for as long as this value (or a copy that a fork made of its
 /// process) lives.
 #[derive(Debug)]
 pub struct StoreLock {
-    file: File,
+    file: Box<dyn DiskFile>,
     path: PathBuf,
 }
 
 impl StoreLock {
     /// Takes the lock of the store in this directory, or fails at once with
     /// [`StoreError::Locked`].
-    pub fn acquire(store: &Path) -> Result<Self, StoreError> {
+    pub fn acquire(disk: &dyn Disk, store: &Path) -> Result<Self, StoreError> {
         let path = store.join("lock");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
+        let file = disk
+            .open(&path, OpenMode::Create)
             .map_err(|error| StoreError::io("opening", &path, error))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
+        match file.try_lock() {
+            Ok(true) => {
                 let lock = Self { file, path };
                 lock.record_owner()?;
                 Ok(lock)
             }
-            Err(Errno::WOULDBLOCK) => {
-                let pid = read_pid(&mut file);
+            Ok(false) => {
+                let pid = read_pid(&*file);
                 Err(StoreError::Locked { path: store.to_owned(), pid })
             }
-            Err(error) => Err(StoreError::io("locking", &path, error.into())),
+            Err(error) => Err(StoreError::io("locking", &path, error)),
         }
     }
 
@@ -61,15 +51,16 @@ impl StoreLock {
     }
 }
 
-fn read_pid(file: &mut File) -> Option<u32> {
-    let mut text = String::new();
-    file.take(limits::LOCK_BYTES_MAX as u64).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+fn read_pid(file: &dyn DiskFile) -> Option<u32> {
+    let mut bytes = [0; limits::LOCK_BYTES_MAX];
+    let read = file.read_at(&mut bytes, 0).ok()?;
+    str::from_utf8(&bytes[..read]).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::StoreLock;
+    use crate::base::disk::RealDisk;
     use crate::store::StoreError;
 
     #[test]
@@ -77,22 +68,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // As a dead process left it.
         std::fs::write(dir.path().join("lock"), "4194304999\n").unwrap();
-        let lock = StoreLock::acquire(dir.path()).unwrap();
+        let lock = StoreLock::acquire(&RealDisk, dir.path()).unwrap();
         // flock belongs to the open file, so a second one in this process is another owner.
-        let error = StoreLock::acquire(dir.path()).unwrap_err();
+        let error = StoreLock::acquire(&RealDisk, dir.path()).unwrap_err();
         let this = std::process::id();
         assert!(matches!(error, StoreError::Locked { pid: Some(pid), .. } if pid == this));
         assert!(error.to_string().contains(&format!("pid {this}")), "{error}");
         drop(lock);
-        StoreLock::acquire(dir.path()).unwrap();
+        StoreLock::acquire(&RealDisk, dir.path()).unwrap();
     }
 
     #[test]
     fn nonsense_in_the_lock_file_is_no_pid() {
         let dir = tempfile::tempdir().unwrap();
-        let _lock = StoreLock::acquire(dir.path()).unwrap();
+        let _lock = StoreLock::acquire(&RealDisk, dir.path()).unwrap();
         std::fs::write(dir.path().join("lock"), [0xff; 9999]).unwrap();
-        let error = StoreLock::acquire(dir.path()).unwrap_err();
+        let error = StoreLock::acquire(&RealDisk, dir.path()).unwrap_err();
         assert!(matches!(error, StoreError::Locked { pid: None, .. }), "{error}");
     }
 }

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::layout::{Found, Layout};
-use crate::base::disk::{Disk, RealDisk};
+use crate::base::disk::Disk;
 
 pub use self::commit_log::CommitLog;
 pub use self::error::StoreError;
@@ -39,7 +39,6 @@ pub use self::state_log::StateLog;
 pub struct Store {
     layout: Layout,
     options: OpenOptions,
-    disk: Arc<dyn Disk>,
     packs: Arc<PackStore>,
     refs: Refs,
     commits: CommitLog,
@@ -52,13 +51,13 @@ impl Store {
     /// Opens the store in a directory, and makes one if the directory is empty or missing. What
     /// is made is durable on return.
     pub fn create_or_open(dir: &Path, options: OpenOptions) -> Result<Self, StoreError> {
-        let layout = Layout::new(dir);
+        let layout = Layout::new(&options.disk, dir);
         if options.read_only {
             return Self::open(dir, options);
         }
         layout.inspect()?;
         layout.create_root()?;
-        let lock = StoreLock::acquire(dir)?;
+        let lock = StoreLock::acquire(&*options.disk, dir)?;
         // Looked at again under the lock: another process may have made the store meanwhile.
         if layout.inspect()? == Found::Nothing {
             layout.create(&lock)?;
@@ -68,11 +67,12 @@ impl Store {
 
     /// Opens the store in a directory, which must be there.
     pub fn open(dir: &Path, options: OpenOptions) -> Result<Self, StoreError> {
-        let layout = Layout::new(dir);
+        let layout = Layout::new(&options.disk, dir);
         if layout.inspect()? == Found::Nothing {
             return Err(StoreError::NotAStore { path: dir.to_owned() });
         }
-        let lock = if options.read_only { None } else { Some(StoreLock::acquire(dir)?) };
+        let lock =
+            if options.read_only { None } else { Some(StoreLock::acquire(&*options.disk, dir)?) };
         Self::open_locked(layout, options, lock)
     }
 
@@ -82,16 +82,16 @@ impl Store {
         lock: Option<StoreLock>,
     ) -> Result<Self, StoreError> {
         let pack_options = PackOptions { cache_bytes: options.cache_bytes, ..Default::default() };
+        let disk = layout.disk();
         let packs = if options.read_only {
-            PackStore::open_read_only(&layout.packs(), pack_options)?
+            PackStore::open_read_only(disk, &layout.packs(), pack_options)?
         } else {
-            PackStore::open(&layout.packs(), pack_options)?
+            PackStore::open(disk, &layout.packs(), pack_options)?
         };
-        let refs = Refs::open(layout.refs(), options.read_only);
-        let commits = CommitLog::open(layout.commits(), options.read_only)?;
-        let states = StateLog::open(layout.states(), options.read_only)?;
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        Ok(Self { layout, options, disk, packs: Arc::new(packs), refs, commits, states, lock })
+        let refs = Refs::open(disk, layout.refs(), options.read_only);
+        let commits = CommitLog::open(disk, layout.commits(), options.read_only)?;
+        let states = StateLog::open(disk, layout.states(), options.read_only)?;
+        Ok(Self { layout, options, packs: Arc::new(packs), refs, commits, states, lock })
     }
 
     /// The directory.
@@ -101,7 +101,7 @@ impl Store {
 
     /// The disk that it is on.
     pub fn disk(&self) -> &Arc<dyn Disk> {
-        &self.disk
+        self.layout.disk()
     }
 
     /// The directory of the journal.

@@ -1,5 +1,8 @@
 //! How a store is opened.
 
+use std::sync::Arc;
+
+use crate::base::disk::{Disk, RealDisk};
 use crate::base::limits;
 
 /// What a change waits for.
@@ -13,7 +16,7 @@ pub enum Durability {
 }
 
 /// How a store is to be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct OpenOptions {
     /// Change nothing and take no lock: another process may have the store open.
     pub read_only: bool,
@@ -21,6 +24,8 @@ pub struct OpenOptions {
     pub cache_bytes: usize,
     /// What changes of the store wait for, where the caller does not say.
     pub durability: Durability,
+    /// The disk that it is on.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Default for OpenOptions {
@@ -29,6 +34,7 @@ impl Default for OpenOptions {
             read_only: false,
             cache_bytes: limits::OBJECT_CACHE_BYTES,
             durability: Durability::default(),
+            disk: Arc::new(RealDisk),
         }
     }
 }

@@ -5,13 +5,14 @@
 //! expect to find; they are serialised in this process, and the store's lock keeps others away.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::{Durability, StoreError, files};
+use crate::base::disk::Disk;
 use crate::base::limits;
 use crate::format::ref_file;
 use crate::model::ObjectId;
@@ -86,6 +87,7 @@ pub enum Expected {
 /// The refs of a store.
 #[derive(Debug)]
 pub struct Refs {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     read_only: bool,
     /// Held from reading the expected value to the rename.
@@ -94,18 +96,18 @@ pub struct Refs {
 
 impl Refs {
     /// The refs in this directory.
-    pub(super) fn open(dir: PathBuf, read_only: bool) -> Self {
-        Self { dir, read_only, update: Mutex::new(()) }
+    pub(super) fn open(disk: &Arc<dyn Disk>, dir: PathBuf, read_only: bool) -> Self {
+        Self { disk: Arc::clone(disk), dir, read_only, update: Mutex::new(()) }
     }
 
     /// Where a ref points, or `None` if there is no such ref.
     pub fn find(&self, name: &RefName) -> Result<Option<ObjectId>, StoreError> {
         let path = self.path(name);
         // Where the name of a ref goes on below it there is a directory, which is no ref.
-        if path.is_dir() {
+        if files::is_dir(&*self.disk, &path) {
             return Ok(None);
         }
-        let Some(bytes) = files::read_bounded(&path, ref_file::REF_FILE_BYTES)? else {
+        let Some(bytes) = files::read_bounded(&*self.disk, &path, ref_file::REF_FILE_BYTES)? else {
             return Ok(None);
         };
         ref_file::decode(&bytes)
@@ -127,7 +129,7 @@ impl Refs {
         let _update = self.begin(name, expected)?;
         let path = self.path(name);
         self.make_parent(&path, durability)?;
-        files::replace(&path, &ref_file::encode(id), durability)
+        files::replace(&*self.disk, &path, &ref_file::encode(id), durability)
     }
 
     /// Removes a ref. Fails with [`StoreError::RefMoved`] if it is not as expected; a ref that is
@@ -140,12 +142,12 @@ impl Refs {
     ) -> Result<(), StoreError> {
         let _update = self.begin(name, expected)?;
         let path = self.path(name);
-        match fs::remove_file(&path) {
+        match self.disk.remove_file(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             removed => removed.map_err(|error| StoreError::io("removing", &path, error))?,
         }
         match (durability, path.parent()) {
-            (Durability::Strict, Some(dir)) => files::sync_dir(dir),
+            (Durability::Strict, Some(dir)) => files::sync_dir(&*self.disk, dir),
             _ => Ok(()),
         }
     }
@@ -202,14 +204,12 @@ impl Refs {
     /// Makes the directories between `refs/` and the file.
     fn make_parent(&self, path: &Path, durability: Durability) -> Result<(), StoreError> {
         let Some(parent) = path.parent() else { return Ok(()) };
-        if parent.is_dir() {
-            return Ok(());
-        }
-        fs::create_dir_all(parent).map_err(|error| StoreError::io("creating", parent, error))?;
+        self.disk.create_dirs(parent).map_err(|error| StoreError::io("creating", parent, error))?;
+        // One that was there may have been made by an update that did not wait for the disk.
         if durability == Durability::Strict {
             let above = parent.ancestors().skip(1);
             for dir in above.take_while(|dir| dir.starts_with(&self.dir)) {
-                files::sync_dir(dir)?;
+                files::sync_dir(&*self.disk, dir)?;
             }
         }
         Ok(())
@@ -222,13 +222,13 @@ impl Refs {
         depth: usize,
         names: &mut Vec<RefName>,
     ) -> Result<(), StoreError> {
-        for file in files::names_in(dir)? {
+        for file in files::names_in(&*self.disk, dir)? {
             let Some(part) = file.to_str() else { continue };
             let name = format!("{above}{part}");
             let path = dir.join(part);
             if part.starts_with(files::TEMP_PREFIX) {
                 continue;
-            } else if path.is_dir() && depth < limits::REF_NAME_PARTS_MAX {
+            } else if files::is_dir(&*self.disk, &path) && depth < limits::REF_NAME_PARTS_MAX {
                 self.collect_names(&path, &format!("{name}/"), depth + 1, names)?;
             } else if let Ok(name) = RefName::new(&name) {
                 names.push(name);
@@ -241,9 +241,15 @@ impl Refs {
 #[cfg(test)]
 mod tests {
     use super::{Expected, RefName, RefNameError, Refs};
+    use crate::base::disk::{Disk, RealDisk};
     use crate::model::ObjectId;
     use crate::store::{Durability, StoreError};
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn disk() -> Arc<dyn Disk> {
+        Arc::new(RealDisk)
+    }
 
     fn name(text: &str) -> RefName {
         RefName::new(text).unwrap()
@@ -255,7 +261,7 @@ mod tests {
     #[test]
     fn an_update_states_what_it_expects() {
         let dir = tempfile::tempdir().unwrap();
-        let refs = Refs::open(dir.path().to_owned(), false);
+        let refs = Refs::open(&disk(), dir.path().to_owned(), false);
         let head = name("worktrees/main");
         for durability in [Durability::Fast, Durability::Strict] {
             assert_eq!(refs.find(&head).unwrap(), None);
@@ -276,7 +282,7 @@ mod tests {
     #[test]
     fn of_many_updates_from_one_value_one_wins() {
         let dir = tempfile::tempdir().unwrap();
-        let refs = Refs::open(dir.path().to_owned(), false);
+        let refs = Refs::open(&disk(), dir.path().to_owned(), false);
         let wins = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for n in 0..8 {
@@ -294,7 +300,7 @@ mod tests {
     #[test]
     fn listings_are_sorted_and_leave_temporary_files_out() {
         let dir = tempfile::tempdir().unwrap();
-        let refs = Refs::open(dir.path().to_owned(), false);
+        let refs = Refs::open(&disk(), dir.path().to_owned(), false);
         for text in ["tags/v2", "tags/v1", "worktrees/main", "tags/deep/er"] {
             refs.update(&name(text), Expected::Absent, &A, Durability::Fast).unwrap();
         }
@@ -308,7 +314,7 @@ mod tests {
     #[test]
     fn a_damaged_ref_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let refs = Refs::open(dir.path().to_owned(), false);
+        let refs = Refs::open(&disk(), dir.path().to_owned(), false);
         std::fs::write(dir.path().join("r"), "nonsense").unwrap();
         let error = refs.find(&name("r")).unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt { file, .. } if file.ends_with("r")));
@@ -331,7 +337,7 @@ mod tests {
     #[test]
     fn nothing_changes_in_a_store_that_is_open_for_reading() {
         let dir = tempfile::tempdir().unwrap();
-        let refs = Refs::open(dir.path().to_owned(), true);
+        let refs = Refs::open(&disk(), dir.path().to_owned(), true);
         let error = refs.update(&name("r"), Expected::Any, &A, Durability::Fast).unwrap_err();
         assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
     }

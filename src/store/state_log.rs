@@ -5,13 +5,13 @@
 //! takes many times as long as everything else in a commit. Old records are dropped when the
 //! store is opened for writing.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::{Durability, StoreError, files};
+use crate::base::disk::{Disk, DiskFile, OpenMode};
 use crate::base::limits::STATE_LOG_BYTES_MAX;
 use crate::format::state_log::{
     HEADER_BYTES, RECORD_BYTES, decode_record, encode_header, encode_record, has_header,
@@ -21,6 +21,7 @@ use crate::model::ObjectId;
 /// The states of the worktree.
 #[derive(Debug)]
 pub struct StateLog {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     /// None if it is open for reading only.
     writer: Option<Mutex<Writer>>,
@@ -28,49 +29,51 @@ pub struct StateLog {
 
 #[derive(Debug)]
 struct Writer {
-    file: File,
+    file: Box<dyn DiskFile>,
     /// Where the next record goes.
     end: u64,
 }
 
 impl StateLog {
     /// Makes an empty list, durably but for its name, unless there is a whole one.
-    pub(super) fn create(path: &Path) -> Result<(), StoreError> {
-        if path.metadata().is_ok_and(|meta| meta.len() >= HEADER_BYTES as u64) {
+    pub(super) fn create(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
+        if files::file_bytes(disk, path).is_some_and(|bytes| bytes >= HEADER_BYTES as u64) {
             return Ok(());
         }
-        files::replace(path, &encode_header(), Durability::Strict)
+        files::replace(disk, path, &encode_header(), Durability::Strict)
     }
 
     /// Opens the list. For writing, what a dead writer left behind the last record is cut off,
     /// and a long list is cut down to its last records.
-    pub(super) fn open(path: PathBuf, read_only: bool) -> Result<Self, StoreError> {
-        let ids = read_all(&path)?;
+    pub(super) fn open(
+        disk: &Arc<dyn Disk>,
+        path: PathBuf,
+        read_only: bool,
+    ) -> Result<Self, StoreError> {
+        let ids = read_all(&**disk, &path)?;
+        let disk = Arc::clone(disk);
         if read_only {
-            return Ok(Self { path, writer: None });
+            return Ok(Self { disk, path, writer: None });
         }
         let mut end = (HEADER_BYTES + ids.len() * RECORD_BYTES) as u64;
         if end > STATE_LOG_BYTES_MAX {
             let mut bytes = encode_header().to_vec();
             let keep = ids.len().saturating_sub(RECORDS_KEPT);
             ids[keep..].iter().for_each(|id| bytes.extend_from_slice(&encode_record(id)));
-            files::replace(&path, &bytes, Durability::Strict)?;
+            files::replace(&*disk, &path, &bytes, Durability::Strict)?;
             end = bytes.len() as u64;
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
+        let file = disk
+            .open(&path, OpenMode::Write)
             .map_err(|error| StoreError::io("opening", &path, error))?;
         file.set_len(end).map_err(|error| StoreError::io("cutting", &path, error))?;
-        Ok(Self { path, writer: Some(Mutex::new(Writer { file, end })) })
+        Ok(Self { disk, path, writer: Some(Mutex::new(Writer { file, end })) })
     }
 
     /// The states that are listed, newest first. The first whose objects are all there counts:
     /// after a power loss, later ones may have come to the disk before their objects.
     pub fn states(&self) -> Result<Vec<ObjectId>, StoreError> {
-        let mut ids = read_all(&self.path)?;
+        let mut ids = read_all(&*self.disk, &self.path)?;
         ids.reverse();
         Ok(ids)
     }
@@ -101,8 +104,8 @@ impl StateLog {
 /// How many of the last records survive when a long list is cut down.
 const RECORDS_KEPT: usize = 64;
 
-fn read_all(path: &Path) -> Result<Vec<ObjectId>, StoreError> {
-    let bytes = std::fs::read(path).map_err(|error| StoreError::io("reading", path, error))?;
+fn read_all(disk: &dyn Disk, path: &Path) -> Result<Vec<ObjectId>, StoreError> {
+    let bytes = files::read_all(disk, path)?;
     if !has_header(&bytes) {
         return Err(StoreError::Corrupt {
             file: path.to_owned(),
@@ -115,10 +118,17 @@ fn read_all(path: &Path) -> Result<Vec<ObjectId>, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::{RECORD_BYTES, RECORDS_KEPT, StateLog};
+    use crate::base::disk::{Disk, RealDisk};
     use crate::base::limits::STATE_LOG_BYTES_MAX;
     use crate::model::ObjectId;
     use crate::store::{Durability, StoreError};
+
+    fn disk() -> Arc<dyn Disk> {
+        Arc::new(RealDisk)
+    }
 
     fn id(number: u8) -> ObjectId {
         ObjectId::from_bytes([number; 32])
@@ -128,8 +138,8 @@ mod tests {
     fn states_come_newest_first_and_a_torn_end_is_cut_off() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("worktree");
-        StateLog::create(&path).unwrap();
-        let log = StateLog::open(path.clone(), false).unwrap();
+        StateLog::create(&RealDisk, &path).unwrap();
+        let log = StateLog::open(&disk(), path.clone(), false).unwrap();
         for number in 1..=3 {
             log.append(&id(number), Durability::Fast).unwrap();
         }
@@ -137,7 +147,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for cut in 1..RECORD_BYTES {
             std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
-            let log = StateLog::open(path.clone(), false).unwrap();
+            let log = StateLog::open(&disk(), path.clone(), false).unwrap();
             assert_eq!(log.states().unwrap(), [id(2), id(1)]);
             log.append(&id(9), Durability::Strict).unwrap();
             assert_eq!(log.states().unwrap(), [id(9), id(2), id(1)]);
@@ -148,14 +158,14 @@ mod tests {
     fn a_long_list_is_cut_down_to_its_last_records() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("worktree");
-        StateLog::create(&path).unwrap();
-        let log = StateLog::open(path.clone(), false).unwrap();
+        StateLog::create(&RealDisk, &path).unwrap();
+        let log = StateLog::open(&disk(), path.clone(), false).unwrap();
         for number in 0..=STATE_LOG_BYTES_MAX / RECORD_BYTES as u64 {
             log.append(&id(number as u8), Durability::Fast).unwrap();
         }
         let before = log.states().unwrap();
         drop(log);
-        let log = StateLog::open(path, false).unwrap();
+        let log = StateLog::open(&disk(), path, false).unwrap();
         assert_eq!(log.states().unwrap(), before[..RECORDS_KEPT]);
     }
 
@@ -163,8 +173,8 @@ mod tests {
     fn a_reader_does_not_write_and_damage_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("worktree");
-        StateLog::create(&path).unwrap();
-        let reader = StateLog::open(path.clone(), true).unwrap();
+        StateLog::create(&RealDisk, &path).unwrap();
+        let reader = StateLog::open(&disk(), path.clone(), true).unwrap();
         let refused = reader.append(&id(1), Durability::Fast);
         assert!(matches!(refused, Err(StoreError::ReadOnly { .. })));
         std::fs::write(&path, b"something else").unwrap();

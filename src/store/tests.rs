@@ -8,6 +8,7 @@ use super::{
     Durability, Expected, MemoryStore, ObjectInfo, ObjectStore, OpenOptions, PackOptions,
     PackStore, RefName, Store, StoreError,
 };
+use crate::base::disk::{Disk, RealDisk};
 use crate::base::limits;
 use crate::format::commit_log::CommitRecord;
 use crate::model::{
@@ -37,11 +38,12 @@ pub(super) fn put(store: &impl ObjectSink, bytes: &[u8]) -> ObjectId {
 fn with_every_store(test: impl Fn(&dyn ObjectStore)) {
     test(&MemoryStore::new());
     let dir = tempfile::tempdir().unwrap();
-    test(&PackStore::open(dir.path(), PackOptions::default()).unwrap());
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    test(&PackStore::open(&disk, dir.path(), PackOptions::default()).unwrap());
     // Many tiny packs, nothing cached: almost everything is read from sealed files.
     let dir = tempfile::tempdir().unwrap();
     let options = PackOptions { cache_bytes: 0, pack_bytes_target: 1 };
-    let store = FlushEach(PackStore::open(dir.path(), options).unwrap());
+    let store = FlushEach(PackStore::open(&disk, dir.path(), options).unwrap());
     test(&store);
 }
 

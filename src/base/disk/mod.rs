@@ -9,12 +9,14 @@
 //! - what was not synced may survive in part, in any order, sector by sector.
 
 mod real;
+#[cfg(test)]
+pub mod sim;
 
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use real::RealDisk;
 
@@ -43,6 +45,8 @@ pub enum PathKind {
 /// A disk.
 pub trait Disk: Send + Sync + Debug {
     /// Opens a file.
+    ///
+    /// It is closed when it is dropped.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>>;
     /// Gives a file another name, in place of what has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -56,6 +60,27 @@ pub trait Disk: Send + Sync + Debug {
     fn names(&self, dir: &Path) -> io::Result<Vec<OsString>>;
     /// What a path leads to, `None` if to nothing.
     fn find(&self, path: &Path) -> io::Result<Option<PathKind>>;
+    /// Makes a directory and those above it that are missing, for their owner alone. Returns
+    /// which were made, the outermost first.
+    fn create_dirs(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut missing = Vec::new();
+        for dir in path.ancestors().filter(|dir| !dir.as_os_str().is_empty()) {
+            if self.find(dir)?.is_some() {
+                break;
+            }
+            missing.push(dir.to_owned());
+        }
+        missing.reverse();
+        for dir in &missing {
+            match self.create_dir(dir) {
+                // Another process was faster.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
+        }
+        Ok(missing)
+    }
+
     /// What tells this run of the machine from others: as long as it stays the same, all that was
     /// written is there.
     fn boot_id(&self) -> io::Result<[u8; 16]>;
@@ -76,6 +101,9 @@ pub trait DiskFile: Send + Sync + Debug {
     fn allocate(&self, range: Range<u64>) -> io::Result<()>;
     /// Makes content and length durable.
     fn sync_data(&self) -> io::Result<()>;
+    /// Locks the file against all others that lock it, for as long as it is open here or in a
+    /// copy that a fork made of this process. False if somebody else has it.
+    fn try_lock(&self) -> io::Result<bool>;
 
     /// Tells whether it is empty.
     fn is_empty(&self) -> io::Result<bool> {

@@ -1,15 +1,14 @@
 //! One pack: its file, and what is known of its objects.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::base::disk::{Disk, DiskFile, OpenMode};
 use crate::base::limits;
 use crate::format::pack::{ENTRY_BYTES, FANOUT_BYTES, Fanout, PackEntry, PackError, Trailer};
 use crate::store::StoreError;
@@ -34,7 +33,7 @@ pub(super) struct Pack {
     number: u64,
     path: PathBuf,
     /// The file, open for reading; [`OpenFiles`] closes it again when too many are.
-    reader: RwLock<Option<Arc<File>>>,
+    reader: RwLock<Option<Arc<dyn DiskFile>>>,
     trailer: OnceLock<Trailer>,
     fanout: OnceLock<Fanout>,
     /// The footer does not check: the objects are listed in `listed`.
@@ -104,7 +103,7 @@ impl Pack {
     }
 
     /// The file, open for reading.
-    pub(super) fn reader(self: &Arc<Self>, files: &OpenFiles) -> io::Result<Arc<File>> {
+    pub(super) fn reader(self: &Arc<Self>, files: &OpenFiles) -> io::Result<Arc<dyn DiskFile>> {
         if let Some(file) = &*self.reader.read() {
             return Ok(Arc::clone(file));
         }
@@ -112,7 +111,7 @@ impl Pack {
         if let Some(file) = &*reader {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(File::open(&self.path)?);
+        let file: Arc<dyn DiskFile> = Arc::from(files.disk.open(&self.path, OpenMode::Read)?);
         *reader = Some(Arc::clone(&file));
         drop(reader);
         files.opened(Arc::downgrade(self));
@@ -171,13 +170,17 @@ impl Pack {
 }
 
 /// Which packs have their file open for reading: a bounded number, the first opened goes first.
-#[derive(Default)]
 pub(super) struct OpenFiles {
+    pub(super) disk: Arc<dyn Disk>,
     queue: Mutex<VecDeque<Weak<Pack>>>,
     reads: AtomicU64,
 }
 
 impl OpenFiles {
+    pub(super) fn new(disk: &Arc<dyn Disk>) -> Self {
+        Self { disk: Arc::clone(disk), queue: Mutex::default(), reads: AtomicU64::new(0) }
+    }
+
     /// How many reads there were from all packs.
     pub(super) fn reads(&self) -> u64 {
         self.reads.load(Ordering::Relaxed)
@@ -199,6 +202,7 @@ impl OpenFiles {
 #[cfg(test)]
 mod tests {
     use super::{OpenFiles, Pack, file_name, number_of};
+    use crate::base::disk::{Disk, RealDisk};
     use crate::base::limits;
     use std::path::Path;
     use std::sync::Arc;
@@ -216,7 +220,8 @@ mod tests {
     #[test]
     fn the_number_of_open_files_is_bounded() {
         let dir = tempfile::tempdir().unwrap();
-        let files = OpenFiles::default();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let files = OpenFiles::new(&disk);
         let packs: Vec<_> = (0..limits::PACK_FILES_OPEN_MAX as u64 + 20)
             .map(|number| Arc::new(Pack::new(dir.path(), number)))
             .collect();

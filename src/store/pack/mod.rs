@@ -28,7 +28,8 @@ use self::set::PackSet;
 use self::writer::Writer;
 use super::cache::ObjectCache;
 use super::objects::check_object_bytes;
-use super::{ObjectInfo, ObjectStats, ObjectStore, StoreError};
+use super::{ObjectInfo, ObjectStats, ObjectStore, StoreError, files};
+use crate::base::disk::Disk;
 use crate::base::limits;
 use crate::format::pack::PackEntry;
 use crate::hash::hash;
@@ -79,8 +80,12 @@ impl PackStore {
     /// Opens the packs in this directory. The caller holds the store's lock for as long as the
     /// value lives. What a killed process left is taken over: everything that it had flushed is
     /// there, and the torn end of a write that it was in is cut off.
-    pub fn open(dir: &Path, options: PackOptions) -> Result<Self, StoreError> {
-        let set = Arc::new(PackSet::new(dir));
+    pub fn open(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        options: PackOptions,
+    ) -> Result<Self, StoreError> {
+        let set = Arc::new(PackSet::new(disk, dir));
         let (unsealed, next_number) = recover::open_for_writing(&set)?;
         let target = options.pack_bytes_target.min(u64::from(u32::MAX / 2));
         let writer = Writer::start(&set, target, next_number, unsealed)?;
@@ -89,8 +94,12 @@ impl PackStore {
 
     /// Opens the packs in this directory for reading, while another process may be writing to
     /// them. What it flushes later is found too.
-    pub fn open_read_only(dir: &Path, options: PackOptions) -> Result<Self, StoreError> {
-        let set = Arc::new(PackSet::new(dir));
+    pub fn open_read_only(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        options: PackOptions,
+    ) -> Result<Self, StoreError> {
+        let set = Arc::new(PackSet::new(disk, dir));
         let follower = Follower::start(&set)?;
         Ok(Self { set, cache: ObjectCache::new(options.cache_bytes), role: Role::Reader(follower) })
     }
@@ -254,9 +263,9 @@ impl ObjectStore for PackStore {
     fn stats(&self) -> ObjectStats {
         let mut stats = ObjectStats::default();
         for pack in self.set.packs() {
-            if let Ok(meta) = pack.path().metadata() {
+            if let Some(bytes) = files::file_bytes(self.set.disk(), pack.path()) {
                 stats.packs += 1;
-                stats.disk_bytes += meta.len();
+                stats.disk_bytes += bytes;
             }
             let listed = pack.listed().lock();
             if let Some(trailer) = pack.trailer() {

@@ -20,7 +20,7 @@ use crate::store::{StoreError, files};
 
 /// The numbers of all packs in the directory, rising.
 fn numbers(set: &PackSet) -> Result<Vec<u64>, StoreError> {
-    let names = files::names_in(&set.dir)?;
+    let names = files::names_in(set.disk(), &set.dir)?;
     let mut numbers: Vec<_> = names.iter().filter_map(|name| number_of(name)).collect();
     numbers.sort_unstable();
     Ok(numbers)
@@ -45,8 +45,11 @@ pub(super) fn open_for_writing(set: &PackSet) -> Result<(Vec<Unsealed>, u64), St
             log::warn!("{} is left as it is", path.display());
         } else if any {
             unsealed.push(Unsealed { pack, slot, end });
-        } else if path.metadata().is_ok_and(|meta| meta.len() <= HEADER_BYTES as u64) {
-            std::fs::remove_file(path).map_err(|error| StoreError::io("removing", path, error))?;
+        } else if files::file_bytes(set.disk(), path)
+            .is_some_and(|bytes| bytes <= HEADER_BYTES as u64)
+        {
+            let removed = set.disk().remove_file(path);
+            removed.map_err(|error| StoreError::io("removing", path, error))?;
         } else {
             log::warn!("{} holds no whole object and is left as it is", path.display());
         }
@@ -58,7 +61,7 @@ pub(super) fn open_for_writing(set: &PackSet) -> Result<(Vec<Unsealed>, u64), St
 fn open_pack(set: &PackSet, number: u64) -> Result<(Arc<Pack>, Option<Scan>), StoreError> {
     let pack = Arc::new(Pack::new(&set.dir, number));
     let failed = |error| StoreError::io("reading", pack.path(), error);
-    let file_bytes = pack.reader(&set.files).and_then(|f| f.metadata()).map_err(failed)?.len();
+    let file_bytes = pack.reader(&set.files).and_then(|file| file.len()).map_err(failed)?;
     if file_bytes > limits::PACK_BYTES_MAX {
         let detail = "the file is longer than a pack can be";
         return Err(StoreError::corrupt(pack.path(), limits::PACK_BYTES_MAX, detail));
@@ -181,9 +184,8 @@ impl Known {
         let Self::Growing { pack, slot, scanned } = self else { return Ok(()) };
         let file_bytes = pack
             .reader(&set.files)
-            .and_then(|file| file.metadata())
-            .map_err(|error| StoreError::io("reading", pack.path(), error))?
-            .len();
+            .and_then(|file| file.len())
+            .map_err(|error| StoreError::io("reading", pack.path(), error))?;
         let trailer = read_trailer(set, pack, file_bytes)?;
         let end = trailer.map_or(file_bytes, |trailer| trailer.footer_offset);
         if end > *scanned {

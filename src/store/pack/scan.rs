@@ -5,10 +5,9 @@
 //! nothing but what checks: a payload that does not is stepped over by the length in its header,
 //! which does; after a header that does not, the next whole record is looked for.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
+use crate::base::disk::DiskFile;
 use crate::format::pack::{
     HEADER_BYTES, PackEntry, RECORD_HEADER_BYTES, RECORD_MAGIC, RecordHeader,
 };
@@ -33,7 +32,7 @@ pub(super) struct Scan {
 
 /// Scans the records of a file from `start`, where one begins, up to `limit` (of the file, or
 /// where its footer begins).
-pub(super) fn scan(file: &File, start: u64, limit: u64) -> Scan {
+pub(super) fn scan(file: &dyn DiskFile, start: u64, limit: u64) -> Scan {
     let mut window = Window { file, limit, start: 0, bytes: Vec::new() };
     let start = start.max(HEADER_BYTES as u64);
     let mut found =
@@ -100,7 +99,7 @@ fn next_record(
 
 /// A piece of the file in memory.
 struct Window<'a> {
-    file: &'a File,
+    file: &'a dyn DiskFile,
     limit: u64,
     start: u64,
     bytes: Vec<u8>,

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use super::file::{OpenFiles, Pack};
 use super::index::{Candidates, Index, ListedAt, PackSlot, SealedAt};
 use super::scan::{Scan, scan};
+use crate::base::disk::Disk;
 use crate::format::pack::{
     PackEntry, PackError, RECORD_HEADER_BYTES, RecordHeader, decode_payload,
 };
@@ -46,15 +47,19 @@ thread_local! {
 }
 
 impl PackSet {
-    pub(super) fn new(dir: &Path) -> Self {
+    pub(super) fn new(disk: &Arc<dyn Disk>, dir: &Path) -> Self {
         Self {
             dir: dir.to_owned(),
             rescue: Mutex::new(()),
             index: Index::new(),
             packs: RwLock::default(),
-            files: OpenFiles::default(),
+            files: OpenFiles::new(disk),
             damaged: RwLock::default(),
         }
+    }
+
+    pub(super) fn disk(&self) -> &dyn Disk {
+        &*self.files.disk
     }
 
     /// Adds a pack, which is newer than all others.
@@ -212,7 +217,7 @@ impl PackSet {
     pub(super) fn scan(&self, pack: &Arc<Pack>, from: u64, to: u64) -> Result<Scan, StoreError> {
         let file =
             pack.reader(&self.files).map_err(|e| StoreError::io("opening", pack.path(), e))?;
-        let found = scan(&file, from, to);
+        let found = scan(&*file, from, to);
         if let Some(gap) = found.gap {
             log::error!("{} is damaged at offset {gap}", pack.path().display());
         }

@@ -1,8 +1,6 @@
 //! The file of a pack that is being written: writes, syncs and the footer.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::file::Pack;
+use crate::base::disk::{Disk, DiskFile};
 use crate::base::limits;
 use crate::format::pack::{PackEntry, encode_footer};
 use crate::store::{StoreError, files};
@@ -24,7 +23,7 @@ pub(super) struct WriteCounts {
 /// A pack's file, open for writing.
 pub(super) struct WriteFile {
     pack: Arc<Pack>,
-    file: File,
+    file: Box<dyn DiskFile>,
     counts: Arc<WriteCounts>,
     state: Mutex<SyncState>,
 }
@@ -40,7 +39,7 @@ struct SyncState {
 }
 
 impl WriteFile {
-    pub(super) fn new(pack: Arc<Pack>, file: File, counts: Arc<WriteCounts>) -> Self {
+    pub(super) fn new(pack: Arc<Pack>, file: Box<dyn DiskFile>, counts: Arc<WriteCounts>) -> Self {
         Self { pack, file, counts, state: Mutex::default() }
     }
 
@@ -50,20 +49,25 @@ impl WriteFile {
 
     /// Makes the file end here.
     pub(super) fn cut(&self, end: u64) -> Result<(), StoreError> {
-        let cut =
-            || if self.file.metadata()?.len() == end { Ok(()) } else { self.file.set_len(end) };
+        let cut = || if self.file.len()? == end { Ok(()) } else { self.file.set_len(end) };
         cut().map_err(|error| StoreError::io("cutting", self.pack.path(), error))
     }
 
     /// Writes all of `bytes`; they survive the end of the process.
     pub(super) fn write_at(&self, bytes: &[u8], at: u64) -> Result<(), StoreError> {
         self.counts.writes.fetch_add(1, Ordering::Relaxed);
-        write_all_at(&self.file, bytes, at)
+        self.file
+            .write_all_at(bytes, at)
             .map_err(|error| StoreError::io("writing", self.pack.path(), error))
     }
 
     /// Makes everything before `end`, and the file itself, durable.
-    pub(super) fn make_durable(&self, dir: &Path, end: u64) -> Result<(), StoreError> {
+    pub(super) fn make_durable(
+        &self,
+        disk: &dyn Disk,
+        dir: &Path,
+        end: u64,
+    ) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         if end > state.synced {
             let failed_before = std::mem::replace(&mut state.failed, true);
@@ -79,7 +83,7 @@ impl WriteFile {
         }
         if !state.name_synced {
             self.counts.syncs.fetch_add(1, Ordering::Relaxed);
-            files::sync_dir(dir)?;
+            files::sync_dir(disk, dir)?;
             state.name_synced = true;
         }
         Ok(())
@@ -87,9 +91,14 @@ impl WriteFile {
 
     /// Writes the footer behind the records, and marks the pack as sealed when it is durable.
     /// Gives back the entries in the order of the footer.
-    pub(super) fn seal(&self, dir: &Path, records_end: u64) -> Result<Vec<PackEntry>, StoreError> {
+    pub(super) fn seal(
+        &self,
+        disk: &dyn Disk,
+        dir: &Path,
+        records_end: u64,
+    ) -> Result<Vec<PackEntry>, StoreError> {
         // A footer vouches for the records, so they come to the disk before it.
-        self.make_durable(dir, records_end)?;
+        self.make_durable(disk, dir, records_end)?;
         let mut entries = self.pack.listed().lock().clone();
         // Of an object that was damaged and put again the newer copy counts.
         entries.sort_unstable_by_key(|entry| (entry.id, std::cmp::Reverse(entry.offset)));
@@ -104,7 +113,7 @@ impl WriteFile {
 
     fn sync_file(&self) -> Result<(), StoreError> {
         self.counts.syncs.fetch_add(1, Ordering::Relaxed);
-        sync_data(&self.file).map_err(|error| StoreError::io("syncing", self.pack.path(), error))
+        self.file.sync_data().map_err(|error| StoreError::io("syncing", self.pack.path(), error))
     }
 
     fn write_again(&self, from: u64, to: u64) -> io::Result<()> {
@@ -113,58 +122,9 @@ impl WriteFile {
         while at < to {
             let len = (to - at).min(buffer.len() as u64) as usize;
             self.file.read_exact_at(&mut buffer[..len], at)?;
-            write_all_at(&self.file, &buffer[..len], at)?;
+            self.file.write_all_at(&buffer[..len], at)?;
             at += len as u64;
         }
         Ok(())
-    }
-}
-
-#[cfg(not(test))]
-fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-    file.write_all_at(bytes, at)
-}
-
-#[cfg(not(test))]
-fn sync_data(file: &File) -> io::Result<()> {
-    file.sync_data()
-}
-
-#[cfg(test)]
-use faults::{sync_data, write_all_at};
-
-/// A disk that fails when it is told to, for the calling thread.
-#[cfg(test)]
-pub(super) mod faults {
-    use std::cell::Cell;
-    use std::fs::File;
-    use std::io;
-    use std::os::unix::fs::FileExt;
-
-    thread_local! {
-        static ROOM_BYTES: Cell<Option<u64>> = const { Cell::new(None) };
-        static SYNC_FAILS: Cell<bool> = const { Cell::new(false) };
-    }
-
-    /// The disk takes so many more bytes, then it is full; `None` is as many as it can.
-    pub(in crate::store) fn set_room_bytes(room: Option<u64>) {
-        ROOM_BYTES.set(room);
-    }
-
-    /// Syncs fail.
-    pub(in crate::store) fn set_sync_fails(fails: bool) {
-        SYNC_FAILS.set(fails);
-    }
-
-    pub(super) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-        let Some(room) = ROOM_BYTES.get() else { return file.write_all_at(bytes, at) };
-        let fits = bytes.len().min(room as usize);
-        ROOM_BYTES.set(Some(room - fits as u64));
-        file.write_all_at(&bytes[..fits], at)?;
-        if fits == bytes.len() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
-    }
-
-    pub(super) fn sync_data(file: &File) -> io::Result<()> {
-        if SYNC_FAILS.get() { Err(io::Error::other("a failing disk")) } else { file.sync_data() }
     }
 }

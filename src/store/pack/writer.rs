@@ -10,8 +10,6 @@
 //! to the open pack), `tail` and `handed_over` (memory only). Whoever puts or reads takes `tail` alone, and `io` when
 //! the buffer is full.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,6 +19,7 @@ use super::file::Pack;
 use super::index::{ListedAt, PackSlot};
 use super::set::{PackSet, Place};
 use super::write_file::{WriteCounts, WriteFile};
+use crate::base::disk::OpenMode;
 use crate::base::limits;
 use crate::format::pack::{HEADER_BYTES, PackEntry, RecordHeader, encode_header, with_payload};
 use crate::model::{ObjectId, ObjectKind};
@@ -81,10 +80,9 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let counts = Arc::new(WriteCounts::default());
         let reopen = |pack: &Arc<Pack>, end| -> Result<Arc<WriteFile>, StoreError> {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open(pack.path())
+            let file = set
+                .disk()
+                .open(pack.path(), OpenMode::Write)
                 .map_err(|error| StoreError::io("opening", pack.path(), error))?;
             let file = WriteFile::new(Arc::clone(pack), file, Arc::clone(&counts));
             file.cut(end)?;
@@ -198,7 +196,7 @@ impl Writer {
         drop(tail);
         let mut retired = self.retired.lock();
         self.seal_retired(&mut retired)?;
-        file.map_or(Ok(()), |file| file.make_durable(&self.set.dir, written))
+        file.map_or(Ok(()), |file| file.make_durable(self.set.disk(), &self.set.dir, written))
     }
 
     /// Seals the open pack, if it holds anything. What is put later begins a new one.
@@ -261,13 +259,10 @@ impl Writer {
 
     fn create(&self, pack: &Arc<Pack>) -> Result<Arc<WriteFile>, StoreError> {
         // A file of that number could only be left from an attempt of this writer.
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(pack.path())
+        let file = self
+            .set
+            .disk()
+            .open(pack.path(), OpenMode::CreateEmpty)
             .map_err(|error| StoreError::io("creating", pack.path(), error))?;
         Ok(Arc::new(WriteFile::new(Arc::clone(pack), file, Arc::clone(&self.counts))))
     }
@@ -287,7 +282,7 @@ impl Writer {
     fn seal_retired(&self, retired: &mut Vec<Retired>) -> Result<(), StoreError> {
         retired.append(&mut self.handed_over.lock());
         while let Some(old) = retired.first() {
-            let entries = old.file.seal(&self.set.dir, old.records_end)?;
+            let entries = old.file.seal(self.set.disk(), &self.set.dir, old.records_end)?;
             self.set.index.sealed(old.slot, &entries);
             // From here on the footer lists them.
             drop(std::mem::take(&mut *old.file.pack().listed().lock()));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{open, open_read_only, pack_files, put_texts, readable};
+use super::{open, open_read_only, pack_files, put_texts, readable, real};
 use crate::model::{ObjectId, ObjectSource};
 use crate::store::pack::{PackOptions, PackStore};
 use crate::store::tests::{put, text};
@@ -103,7 +103,7 @@ fn a_future_version_is_refused_and_left_alone() {
     bytes[12..16].copy_from_slice(&sum.to_le_bytes());
     bytes.extend(b"what this version knows nothing of");
     fs::write(&file, &bytes).unwrap();
-    let error = PackStore::open(dir.path(), PackOptions::default()).err().unwrap();
+    let error = PackStore::open(&real(), dir.path(), PackOptions::default()).err().unwrap();
     assert!(matches!(&error, StoreError::UnknownFormat { found, .. } if found == "vst pack 2"));
     assert_eq!(fs::read(&file).unwrap(), bytes);
 }
@@ -112,7 +112,7 @@ fn a_future_version_is_refused_and_left_alone() {
 fn a_full_pack_is_sealed_and_a_new_one_begun() {
     let dir = tempfile::tempdir().unwrap();
     let options = PackOptions { pack_bytes_target: 4000, ..PackOptions::default() };
-    let store = PackStore::open(dir.path(), options).unwrap();
+    let store = PackStore::open(&real(), dir.path(), options).unwrap();
     for n in 0..100 {
         put_texts(&store, n..n + 1);
         store.flush().unwrap();
@@ -183,7 +183,7 @@ fn opening_reads_no_index_and_a_look_up_one_bucket_a_pack() {
 fn a_reader_follows_a_writer_through_flush_seal_and_death() {
     let dir = tempfile::tempdir().unwrap();
     let options = PackOptions { pack_bytes_target: 3000, ..PackOptions::default() };
-    let store = PackStore::open(dir.path(), options).unwrap();
+    let store = PackStore::open(&real(), dir.path(), options).unwrap();
     let reader = open_read_only(dir.path());
     for n in 0..60 {
         put_texts(&store, n..n + 1);
@@ -192,7 +192,7 @@ fn a_reader_follows_a_writer_through_flush_seal_and_death() {
         assert_eq!(readable(&reader, 0..n + 1), n + 1);
     }
     drop(store);
-    let store = PackStore::open(dir.path(), options).unwrap();
+    let store = PackStore::open(&real(), dir.path(), options).unwrap();
     put_texts(&store, 60..70);
     store.close().unwrap();
     assert_eq!(readable(&reader, 0..70), 70);

@@ -6,17 +6,23 @@ mod refusal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{PackOptions, PackStore};
+use crate::base::disk::{Disk, RealDisk};
 use crate::model::{ObjectId, ObjectSource};
 use crate::store::tests::{id_of, put, text};
 
+fn real() -> Arc<dyn Disk> {
+    Arc::new(RealDisk)
+}
+
 fn open(dir: &Path) -> PackStore {
-    PackStore::open(dir, PackOptions::default()).unwrap()
+    PackStore::open(&real(), dir, PackOptions::default()).unwrap()
 }
 
 fn open_read_only(dir: &Path) -> PackStore {
-    PackStore::open_read_only(dir, PackOptions::default()).unwrap()
+    PackStore::open_read_only(&real(), dir, PackOptions::default()).unwrap()
 }
 
 /// The pack files of a directory, oldest first.

@@ -1,0 +1,154 @@
+//! The process ends, or the power goes, before every single step that changes the disk: what is
+//! there afterwards was once true, and is no older than what was promised.
+
+use super::world::{Action, Actions, DIR, Dump, Promises, act, dump, new_disk, open, read_commit};
+use crate::base::disk::sim::SimDisk;
+use crate::repo::{CommitRequest, Repo};
+
+/// The tree after each number of actions.
+fn states_of(actions: &[Action]) -> (Vec<Dump>, u64) {
+    let disk = new_disk();
+    let mut repo = Some(open(&disk).expect("an empty disk"));
+    let mut promises = Promises::default();
+    let mut states = vec![dump(repo.as_ref().expect("it is open"))];
+    for action in actions {
+        act(&disk, &mut repo, action, &mut promises).unwrap_or_else(|e| panic!("{action:?}: {e}"));
+        states.push(dump(repo.as_ref().expect("it is open")));
+    }
+    repo.take().expect("it is open").close().expect("nothing fails");
+    (states, disk.steps())
+}
+
+/// Does the actions until the process is ended before this step.
+fn run_until(actions: &[Action], step: u64) -> (SimDisk, Promises) {
+    let disk = new_disk();
+    disk.end_at(step);
+    let mut promises = Promises::default();
+    let mut repo = open(&disk).ok();
+    if repo.is_some() {
+        for action in actions {
+            if act(&disk, &mut repo, action, &mut promises).is_err() {
+                break;
+            }
+        }
+        if let Some(repo) = repo {
+            let _ = repo.close();
+        }
+    }
+    assert!(disk.has_ended(), "nothing fails before the end");
+    (disk, promises)
+}
+
+struct Expectation<'a> {
+    states: &'a [Dump],
+    promises: &'a Promises,
+    /// So many actions have been done at least.
+    at_least: usize,
+    what: String,
+}
+
+/// Opens what is left, and compares it with what was promised; then goes on with it.
+fn check(disk: &SimDisk, expectation: &Expectation<'_>) {
+    let Expectation { states, promises, at_least, what } = expectation;
+    let repo = open(disk).unwrap_or_else(|e| panic!("{what}: not opened: {e}\n{promises:?}"));
+    let found = dump(&repo);
+    let most = (promises.done + 1).min(states.len() - 1);
+    let Some(state) = (*at_least..=most).rev().find(|state| states[*state] == found) else {
+        let older = (0..*at_least).rev().find(|state| states[*state] == found);
+        panic!("{what}: no state from {at_least} on, but {older:?}\n{found:#?}\n{promises:?}");
+    };
+    check_commits(&repo, expectation, state);
+    // It can be gone on with.
+    let request = CommitRequest { allow_empty: true, ..CommitRequest::default() };
+    let id = repo.commit(&request).unwrap_or_else(|e| panic!("{what}: no commit: {e}"));
+    repo.close().unwrap_or_else(|e| panic!("{what}: not closed: {e}"));
+    drop(repo);
+    let repo = open(disk).unwrap_or_else(|e| panic!("{what}: not opened again: {e}"));
+    assert_eq!((dump(&repo), repo.head()), (found, Some(id)), "{what}");
+}
+
+fn check_commits(repo: &Repo, expectation: &Expectation<'_>, state: usize) {
+    let Expectation { promises, at_least, what, .. } = expectation;
+    let listed = repo.history().store().commits().records();
+    let mut unknown = 0;
+    for record in listed.iter() {
+        let commit = repo.history().commit(&record.id);
+        let commit = commit.unwrap_or_else(|e| panic!("{what}: a listed commit: {e}"));
+        read_commit(repo, &commit.root);
+        match promises.commits.iter().find(|made| made.id == record.id) {
+            Some(made) => assert_eq!(made.root, commit.root, "{what}"),
+            // One that was not acknowledged, or one that a restore made before it.
+            None => unknown += 1,
+        }
+    }
+    assert!(unknown <= promises.restores + 1, "{what}: {unknown} commits that nobody made");
+    for made in promises.commits.iter().filter(|made| made.after <= *at_least) {
+        let is_listed = listed.iter().any(|record| record.id == made.id);
+        assert!(is_listed, "{what}: at {state} the commit of action {} is lost", made.after);
+    }
+}
+
+fn crash_everywhere(seed: u64, len: usize, stride: u64) {
+    let actions = Actions::list(seed, len);
+    let (states, steps) = states_of(&actions);
+    let mut step = seed % stride;
+    while step < steps {
+        let (disk, promises) = run_until(&actions, step);
+        let expect = |at_least, what: &str| Expectation {
+            states: &states,
+            promises: &promises,
+            at_least,
+            what: format!("seed {seed}, step {step}, {what}"),
+        };
+        check(&disk.after_kill(), &expect(promises.done, "killed"));
+        for luck in [0, 1, 2 + step, 1000 + step] {
+            let what = format!("power lost with {luck}");
+            check(&disk.after_power_loss(luck), &expect(promises.durable, &what));
+        }
+        // The power goes while what a kill left is being recovered.
+        let again = disk.after_kill();
+        again.end_at(1 + step % 7);
+        let _ = open(&again);
+        check(&again.after_power_loss(step + 5), &expect(promises.durable, "both"));
+        step += stride;
+    }
+}
+
+/// How many seeds are tried: `VST_CRASH_SEEDS` asks for more.
+fn seeds(default: u64) -> u64 {
+    let asked = std::env::var("VST_CRASH_SEEDS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(default)
+}
+
+#[test]
+fn what_was_promised_survives_an_end_at_every_step() {
+    for seed in 0..seeds(8) {
+        crash_everywhere(seed, 12, 1);
+    }
+}
+
+#[test]
+fn what_was_promised_survives_an_end_somewhere_in_a_long_run() {
+    for seed in 1000..1000 + seeds(12) {
+        crash_everywhere(seed, 60, 37);
+    }
+}
+
+#[test]
+fn a_store_that_was_not_made_to_the_end_is_made_again() {
+    let whole = new_disk();
+    open(&whole).expect("an empty disk").close().expect("nothing fails");
+    for step in 0..whole.steps() {
+        let disk = new_disk();
+        disk.end_at(step);
+        if let Ok(repo) = open(&disk) {
+            let _ = repo.close();
+        }
+        for luck in 0..20 {
+            let after = disk.after_power_loss(luck);
+            let repo = open(&after).unwrap_or_else(|e| panic!("step {step}, {luck}: {e}"));
+            assert_eq!(dump(&repo).len(), 1, "{DIR} is empty");
+        }
+        open(&disk.after_kill()).expect("nothing is lost");
+    }
+}

@@ -1,0 +1,4 @@
+//! A repository on a disk that loses its power, fills up and fails.
+
+mod crash;
+mod world;
