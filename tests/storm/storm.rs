@@ -25,7 +25,7 @@ const OWN_WRITERS: usize = 4;
 pub(crate) const WRITERS: usize = OWN_WRITERS + 2;
 /// A round in which nothing gets on for so long hangs.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(120);
-/// One round in so many has no commits, so that everything depends on the journal.
+/// One round in so many has nobody who does nothing but commit.
 const ROUNDS_WITHOUT_COMMITTER: usize = 4;
 /// One round in so many ends with an unmount, and of these all but one in so many with a kill amid
 /// it.
