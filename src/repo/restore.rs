@@ -161,14 +161,14 @@ impl Repo {
     ) -> Result<Restored, RepoError> {
         let src = self.source();
         let (old, new) = (CommittedTree::open(&root, src)?, CommittedTree::open(&target, src)?);
-        let path = normal(request.path.as_deref().unwrap_or_default());
-        let (was, is) = (old.find(&path, src)?, new.find(&path, src)?);
+        let scope = normal(request.path.as_deref().unwrap_or_default());
+        let (was, is) = (old.find(&scope, src)?, new.find(&scope, src)?);
         if is.is_none() {
-            let path = String::from_utf8_lossy(&path).into_owned();
+            let path = String::from_utf8_lossy(&scope).into_owned();
             return Err(RepoError::NoPath { path, commit: id.object().short() });
         }
         let options = DiffOptions { renames: false, whole_directories: false, exact: true };
-        let changes = diff_entries(&path, was, is, src, &options)?;
+        let changes = diff_entries(&scope, was, is, src, &options)?;
         let restore = Restore {
             tree: next,
             src,
@@ -194,7 +194,7 @@ impl Repo {
         }
         if links_of(&old, src)? != links_of(&new, src)? {
             for path in restore.tree.linked_paths(src)? {
-                if within(&path, request.path.as_deref()) {
+                if within(&path, &scope) {
                     restore.retie(path, &mut gone, &mut came)?;
                 }
             }
@@ -206,7 +206,7 @@ impl Repo {
         }
         gone.sort();
         gone.dedup();
-        restore.run(&gone, came, changed, request.path.is_none())
+        restore.run(&gone, came, changed, &scope)
     }
 }
 
@@ -225,10 +225,8 @@ fn normal(path: &[u8]) -> Vec<u8> {
     names.collect::<Vec<_>>().join(&b'/')
 }
 
-fn within(path: &[u8], scope: Option<&[u8]>) -> bool {
-    let scope = normal(scope.unwrap_or_default());
-    scope.is_empty()
-        || path.strip_prefix(scope.as_slice()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+fn within(path: &[u8], scope: &[u8]) -> bool {
+    scope.is_empty() || path.strip_prefix(scope).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
 }
 
 /// A restore being applied.
@@ -248,12 +246,16 @@ impl Restore<'_> {
         gone: &[Vec<u8>],
         came: BTreeMap<Vec<u8>, Entry>,
         changed: Vec<(Vec<u8>, Entry)>,
-        whole: bool,
+        scope: &[u8],
     ) -> Result<Restored, RepoError> {
-        // Directories whose times the operations change, and which get their own back last.
+        // Directories whose times the operations change, and which get their own back last. The
+        // one above what is restored stays as the operations leave it.
         let mut directories: BTreeMap<Vec<u8>, Option<Entry>> = BTreeMap::new();
-        for path in gone.iter().chain(came.keys()).filter(|path| whole && !path.is_empty()) {
-            directories.insert(split(path).0.to_vec(), None);
+        for path in gone.iter().chain(came.keys()).filter(|path| !path.is_empty()) {
+            let parent = split(path).0;
+            if within(parent, scope) {
+                directories.insert(parent.to_vec(), None);
+            }
         }
         for path in gone.iter().rev() {
             self.remove(path)?;

@@ -197,6 +197,7 @@ pub(super) fn of_repo(error: &RepoError) -> Errno {
         | RepoError::Store(StoreError::Io { source, .. }) => of_io(source),
         RepoError::Revision(_) | RepoError::NoPath { .. } => Errno::NOENT,
         RepoError::MessageTooLong { .. } => Errno::MSGSIZE,
+        RepoError::Busy => Errno::BUSY,
         RepoError::Store(StoreError::ReadOnly { .. }) => Errno::ROFS,
         _ => Errno::IO,
     }
@@ -212,4 +213,17 @@ fn of_io(error: &std::io::Error) -> Errno {
 /// The number that the kernel has for a live inode.
 pub(super) fn live(ino: u64) -> Ino {
     Ino(ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::of_repo;
+    use crate::repo::RepoError;
+
+    #[test]
+    fn a_restore_that_gave_up_is_told_from_a_failure_of_the_disk() {
+        assert_eq!(of_repo(&RepoError::Busy), Errno::BUSY);
+    }
 }

@@ -365,6 +365,21 @@ fn a_restored_tree_is_seen_at_once() {
     assert_eq!(fs::read(top.join("d/file")).expect("back again"), b"new content\n");
 }
 
+/// Names of a file that are tied anew change the directories that they are in.
+#[test]
+fn a_restored_path_is_what_it_was_with_names_that_share_a_file() {
+    let mount = TestMount::new();
+    let top = mount.path();
+    sh(top, "mkdir -p d/one d/two other; echo a > d/one/f; ln d/one/f d/two/g; echo b > other/x");
+    let old = mount.commit("old");
+    let before = Tree::read(&top.join("d"));
+    sh(top, "ln other/x other/y");
+    for _ in 0..2 {
+        write_control(&mount, "restore", &format!("{old}:d")).expect("a restore");
+        Tree::read(&top.join("d")).assert_same(&before);
+    }
+}
+
 #[test]
 fn a_path_is_restored_alone() {
     let mount = TestMount::new();

@@ -307,3 +307,16 @@ fn a_mount_of_one_revision_is_its_tree() {
     mount.remount_with_options(&[]);
     assert_eq!(fs::read(top.join("d/file")).expect("kept"), b"three\n");
 }
+
+/// A daemon that asks its own mount for something cannot be killed while it waits for the answer,
+/// which nobody gives any more: it would keep the store for ever.
+#[test]
+fn a_daemon_can_be_killed_as_soon_as_it_has_mounted() {
+    const KILLS: usize = 100;
+    let mut mount = TestMount::new();
+    mount.unmount();
+    for _ in 0..KILLS {
+        mount.start_and_kill_when_mounted();
+    }
+    mount.remount();
+}

@@ -22,6 +22,8 @@ use tempfile::TempDir;
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a daemon may take to end once its mount is gone.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a daemon may take to end once it was killed.
+const KILL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a daemon is given to end by itself when the test is over.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two looks at something that is waited for.
@@ -41,7 +43,7 @@ pub(crate) struct TestMount {
     daemon: Option<Child>,
     options: Vec<String>,
     /// Removed last, when nothing is mounted in it.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// Why a mount did not come up.
@@ -92,7 +94,15 @@ impl TestMount {
             log: top.join("daemon.log"),
             daemon: None,
             options: Vec::new(),
-            _dir: dir,
+            dir,
+        }
+    }
+
+    /// Leaves the store behind as it is, and the daemon's log; the daemon gets no chance to write.
+    pub(crate) fn keep(&mut self) {
+        self.dir.disable_cleanup(true);
+        if let Some(mut daemon) = self.daemon.take() {
+            kill_and_reap(&mut daemon, &self.mountpoint);
         }
     }
 
@@ -102,19 +112,7 @@ impl TestMount {
     pub(crate) fn start(&mut self, options: &[&str]) -> Result<(), StartFailure> {
         assert!(self.daemon.is_none(), "it is mounted already");
         self.options = options.iter().map(|option| (*option).to_owned()).collect();
-        let log = File::create(&self.log).expect("a log beside the mountpoint");
-        let child = Command::new(VST)
-            .arg("mount")
-            .args([&self.store, &self.mountpoint])
-            .arg("--foreground")
-            .args(options)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle of the log"))
-            .stderr(log)
-            .spawn()
-            .expect("the binary has been built");
-        self.daemon = Some(child);
+        self.daemon = Some(self.spawn());
 
         let mut status = None;
         let answers = wait_until(START_TIMEOUT, || {
@@ -126,6 +124,21 @@ impl TestMount {
         }
         self.destroy();
         Err(StartFailure { status, output: self.output() })
+    }
+
+    fn spawn(&self) -> Child {
+        let log = File::create(&self.log).expect("a log beside the mountpoint");
+        Command::new(VST)
+            .arg("mount")
+            .args([&self.store, &self.mountpoint])
+            .arg("--foreground")
+            .args(&self.options)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle of the log"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary has been built")
     }
 
     /// The top of the mounted tree.
@@ -232,11 +245,53 @@ impl TestMount {
     /// Kills the daemon with SIGKILL and removes the dead mount.
     #[track_caller]
     pub(crate) fn kill(&mut self) {
-        let daemon = self.daemon.as_mut().expect("it is mounted");
-        kill_and_reap(daemon);
-        self.daemon = None;
+        self.kill_daemon();
+        self.remove_dead_mount();
+    }
+
+    /// Kills the daemon with SIGKILL. The dead mount stays, and answers with errors.
+    #[track_caller]
+    pub(crate) fn kill_daemon(&mut self) {
+        let mut daemon = self.daemon.take().expect("it is mounted");
+        assert!(kill_and_reap(&mut daemon, &self.mountpoint), "SIGKILL does not end the daemon");
+    }
+
+    /// Removes the mount of a daemon that was killed.
+    #[track_caller]
+    pub(crate) fn remove_dead_mount(&mut self) {
         detach(&self.mountpoint);
         assert!(!self.is_mounted(), "the dead mount does not go away");
+    }
+
+    /// Asks the daemon to end, and kills it with SIGKILL after some time, wherever it is by then.
+    #[track_caller]
+    pub(crate) fn end_and_kill(&mut self, after: Duration) {
+        send(self.daemon.as_ref().expect("it is mounted"), Signal::TERM);
+        thread::sleep(after);
+        self.kill();
+    }
+
+    /// Starts a daemon with the same options and kills it with SIGKILL after some time, wherever
+    /// it is by then.
+    #[track_caller]
+    pub(crate) fn start_and_kill(&mut self, after: Duration) {
+        assert!(self.daemon.is_none(), "it is mounted already");
+        self.daemon = Some(self.spawn());
+        thread::sleep(after);
+        self.kill();
+    }
+
+    /// Starts a daemon on the store and kills it with SIGKILL as soon as its mount is there.
+    #[track_caller]
+    pub(crate) fn start_and_kill_when_mounted(&mut self) {
+        assert!(self.daemon.is_none(), "it is mounted already");
+        self.daemon = Some(self.spawn());
+        // Without a pause between two looks: what is to be met takes microseconds.
+        let end = Instant::now() + START_TIMEOUT;
+        while !self.is_mounted() {
+            assert!(Instant::now() < end, "no mount: {}", self.output());
+        }
+        self.kill();
     }
 
     /// Mounts again with the same options, after an unmount if it is mounted.
@@ -260,7 +315,7 @@ impl TestMount {
         if let Some(mut daemon) = self.daemon.take() {
             send(&daemon, Signal::TERM);
             if wait_exit(&mut daemon, DROP_TIMEOUT).is_none() {
-                kill_and_reap(&mut daemon);
+                kill_and_reap(&mut daemon, &self.mountpoint);
             }
         }
         // A mount without its daemon answers every call with an error, so this cannot hang.
@@ -319,9 +374,16 @@ fn send(child: &Child, signal: Signal) {
     }
 }
 
-fn kill_and_reap(child: &mut Child) {
+/// Kills a daemon. Tells whether that was enough: one of its threads may wait for the mount, which
+/// then has to be broken off.
+fn kill_and_reap(child: &mut Child, mountpoint: &Path) -> bool {
     let _ = child.kill();
-    let _ = child.wait();
+    let ended = wait_exit(child, KILL_TIMEOUT).is_some();
+    if !ended {
+        let _ = rustix::mount::unmount(mountpoint, UnmountFlags::FORCE);
+        let _ = child.wait();
+    }
+    ended
 }
 
 /// Tells whether the root of a mount can be looked at. A daemon that hangs holds up whoever

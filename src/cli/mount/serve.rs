@@ -22,7 +22,7 @@ use crate::repo::{Repo, RepoOptions};
 use crate::store::Durability;
 use crate::vfs::Vfs;
 
-/// What the daemon writes when its mount answers.
+/// What the daemon writes when its mount is there, and is about to answer.
 pub(super) const READY: &str = "ready\n";
 /// Most threads that answer requests, unless told otherwise.
 const THREADS_DEFAULT_MAX: usize = 8;
@@ -71,10 +71,17 @@ pub(super) fn serve(args: &MountArgs, checked: &Checked) -> Result<(), CliError>
         let ending = ending.clone();
         move || ending.on_signals(signals)
     })?;
-    spawn("ready", {
-        let (store, report) = (checked.store.clone(), args.report_ready.then_some(log));
-        move || ending.when_ready(&store, report)
-    })?;
+    // The kernel keeps what is asked from here on until it is answered. This process asks nothing:
+    // a thread that waits for an answer outlives SIGKILL, and with it the connection to the kernel,
+    // through which the answer can come no more.
+    log::info!("mounted {} on {}", checked.store.display(), checked.mountpoint.display());
+    if args.report_ready
+        && let Err(error) = report_ready(&log, &checked.store)
+    {
+        // The one who wanted the mount has gone away, so nobody would know of it.
+        log::error!("nobody waits for the mount, so it goes away: {error}");
+        ending.unmount();
+    }
     let served: Result<(), CliError> =
         mount.run().map_err(|error| MountRefusal::Fuse(error).into());
     let closed = repo.map_or(Ok(()), |repo| repo.close().map_err(CliError::from));
@@ -134,23 +141,6 @@ struct Ending {
 }
 
 impl Ending {
-    /// Tells the world, when the mount answers. Whoever waits for that is told on stdout, if
-    /// there is a log to go on with.
-    fn when_ready(&self, store: &Path, report: Option<LogGate>) {
-        // Answered by another thread, as soon as that has begun.
-        if let Err(error) = std::fs::metadata(&self.mountpoint) {
-            log::error!("{} does not answer: {error}", self.mountpoint.display());
-            return;
-        }
-        log::info!("mounted {} on {}", store.display(), self.mountpoint.display());
-        let Some(log) = report else { return };
-        if let Err(error) = report_ready(&log, store) {
-            // The one who wanted the mount has gone away, so nobody would know of it.
-            log::error!("nobody waits for the mount, so it goes away: {error}");
-            self.unmount();
-        }
-    }
-
     /// Takes the mount away when a signal comes.
     fn on_signals(&self, mut signals: Signals) {
         for signal in signals.forever() {

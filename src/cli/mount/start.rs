@@ -1,6 +1,7 @@
 //! The part of `vst mount` that stays in front: starts the daemon and waits for it.
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -31,7 +32,7 @@ pub(super) fn start(args: &MountArgs, checked: &Checked) -> Result<(), CliError>
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| CliError::io("starting the daemon", error))?;
-    let stdout = daemon.stdout.take();
+    let (stdout, mountpoint) = (daemon.stdout.take(), checked.mountpoint.clone());
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut line = String::new();
@@ -39,11 +40,15 @@ pub(super) fn start(args: &MountArgs, checked: &Checked) -> Result<(), CliError>
             // No line comes if the daemon ends.
             let _ = BufReader::new(stdout).read_line(&mut line);
         }
-        let _ = sender.send(line);
+        let _ = sender.send(line == READY && fs::metadata(mountpoint).is_ok());
     });
     match receiver.recv_timeout(Duration::from_secs(READY_TIMEOUT_SECS)) {
-        Ok(line) if line == READY => Ok(()),
-        Ok(_) => Err(failure(&mut daemon, checked)),
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            // It has ended, unless its mount answers with errors.
+            terminate(&daemon);
+            Err(failure(&mut daemon, checked))
+        }
         Err(_) => {
             terminate(&daemon);
             let log = log_path(&checked.store);
