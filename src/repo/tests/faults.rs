@@ -210,12 +210,13 @@ fn a_sync_that_fails_is_told_and_made_good() {
             troubled.disk.set_fail_syncs(n % 3 == 1);
             troubled.act(action);
         }
-        troubled.disk.set_fail_syncs(true);
+        troubled.disk.mend();
         let time = Timestamp { secs: 999, nanos: 0 };
         let name = (*b"user.last").into();
         let value = (*b"1").into();
         let op = Op::SetXattr { ino: Ino::ROOT, name, value, time };
         reach_and_apply(troubled.repo(), &op).unwrap_or_else(|e| panic!("{what}: {e}"));
+        troubled.disk.set_fail_syncs(true);
         troubled.repo().sync().expect_err("the disk cannot");
         troubled.disk.set_fail_syncs(false);
         // What the failed sync has thrown away is brought to the disk another way.
