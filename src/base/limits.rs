@@ -91,16 +91,20 @@ pub const SETTLED_LISTED_MIN: usize = 32;
 /// How often an operation is tried again after what it needs was read, before it waits for the
 /// disk under the lock.
 pub const LOAD_RETRIES_MAX: usize = 256;
-/// File content that is in memory only. Whoever writes more waits until it is in the store.
+/// File content that is in memory only, unless told otherwise. Whoever writes more waits until it
+/// is in the store.
 pub const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Less than that cannot be asked for.
+pub const DIRTY_BYTES_MAX_MIN: u64 = 1024 * 1024;
+/// From so much of its bound on, dirty content and the journal are brought into the store in the
+/// background.
+pub const BACKGROUND_PART: u64 = 4;
 /// Most files whose contents are let go of at a time, while nobody can look at the tree.
 pub const PUBLISH_FILES_LOCKED_MAX: usize = 1024;
 /// Most commits that wait to be brought into the store. Whoever makes more waits for them.
 pub const UNWRITTEN_COMMITS_MAX: u64 = 4096;
 /// How long the thread that brings commits into the store waits for more to come.
 pub const WRITE_DELAY: Duration = Duration::from_millis(10);
-/// From so much on it goes to the store in the background.
-pub const DIRTY_BYTES_STORE: u64 = 64 * 1024 * 1024;
 /// Most files that wait to be hashed ahead of a commit; others are left to it.
 pub const SETTLE_BACKLOG_MAX: usize = 64 * 1024;
 /// How long the thread that works ahead of commits waits for more to come.
@@ -136,10 +140,11 @@ pub const JOURNAL_RECORD_ROOM_BYTES: u64 = 256 * 1024;
 /// Payloads up to this size are written together with their record; larger ones without the lock
 /// that orders the operations.
 pub const JOURNAL_PAYLOAD_BYTES_INLINE: usize = 16 * 1024;
-/// From so many bytes on, a checkpoint is made in the background so that the journal can be cut.
-pub const JOURNAL_BYTES_CHECKPOINT: u64 = 128 * 1024 * 1024;
-/// Most bytes of a journal. Whoever would write more waits for a checkpoint.
+/// Most bytes of a journal, unless told otherwise. Whoever would write more waits for a
+/// checkpoint.
 pub const JOURNAL_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Less than that cannot be asked for: it is a few segments.
+pub const JOURNAL_BYTES_MAX_MIN: u64 = 16 * 1024 * 1024;
 /// What replaying a commit costs, in operations.
 pub const JOURNAL_COMMIT_COST: u64 = 64;
 /// From this cost on, in operations, a checkpoint is made in the background.

@@ -16,6 +16,7 @@ use self::checks::Checked;
 pub(super) use self::checks::MountRefusal;
 use super::error::CliError;
 use super::units::parse_size;
+use crate::base::limits::{DIRTY_BYTES_MAX_MIN, JOURNAL_BYTES_MAX_MIN};
 use crate::store::Durability;
 
 /// Mount a store, so that its tree can be worked in
@@ -48,6 +49,12 @@ pub(super) struct MountArgs {
     /// Memory for what was read from the store, such as 64M or 1G
     #[arg(long, value_name = "BYTES", value_parser = parse_cache_size)]
     cache_size: Option<usize>,
+    /// Memory for what was written and is not in the store yet, such as 64M; who writes more waits
+    #[arg(long, value_name = "BYTES", value_parser = parse_dirty_size)]
+    dirty_size: Option<u64>,
+    /// Disk for the journal, such as 128M; who fills it waits for a checkpoint
+    #[arg(long, value_name = "BYTES", value_parser = parse_journal_size)]
+    journal_size: Option<u64>,
     /// What a commit waits for
     #[arg(long, value_enum, value_name = "MODE")]
     durability: Option<DurabilityArg>,
@@ -93,6 +100,21 @@ impl From<DurabilityArg> for Durability {
 fn parse_cache_size(text: &str) -> Result<usize, String> {
     let bytes = parse_size(text).map_err(|error| error.to_string())?;
     usize::try_from(bytes).map_err(|_| "too large".to_owned())
+}
+
+fn parse_dirty_size(text: &str) -> Result<u64, String> {
+    parse_size_of_at_least(text, DIRTY_BYTES_MAX_MIN)
+}
+
+fn parse_journal_size(text: &str) -> Result<u64, String> {
+    parse_size_of_at_least(text, JOURNAL_BYTES_MAX_MIN)
+}
+
+fn parse_size_of_at_least(text: &str, min: u64) -> Result<u64, String> {
+    match parse_size(text) {
+        Ok(bytes) if bytes < min => Err(format!("it takes {} MiB at least", min >> 20)),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
 }
 
 /// Mounts.

@@ -12,9 +12,7 @@ use std::time::Instant;
 use parking_lot::MutexGuard;
 
 use super::{Committing, Repo, RepoError, Storing};
-use crate::base::limits::{
-    CHUNK_BYTES_MIN, DIRTY_BYTES_MAX, DIRTY_BYTES_STORE, PUBLISH_FILES_LOCKED_MAX,
-};
+use crate::base::limits::{BACKGROUND_PART, CHUNK_BYTES_MIN, PUBLISH_FILES_LOCKED_MAX};
 use crate::format::commit_log::CommitRecord;
 use crate::format::worktree::{JournalPosition, WorktreeState};
 use crate::hash::hash;
@@ -99,14 +97,15 @@ impl Repo {
     pub fn relieve(&self) -> Result<(), RepoError> {
         let dirty_bytes = || self.look(|tree| tree.dirty_bytes());
         let dirty = dirty_bytes();
-        if dirty <= DIRTY_BYTES_MAX {
-            if dirty > DIRTY_BYTES_STORE {
+        let most = self.options.dirty_bytes_max;
+        if dirty <= most {
+            if dirty > most / BACKGROUND_PART {
                 self.keeper.store_soon();
             }
             return Ok(());
         }
         let mut storing = self.storing.lock();
-        if dirty_bytes() > DIRTY_BYTES_MAX {
+        if dirty_bytes() > most {
             self.write_all(&mut storing)?;
         }
         Ok(())

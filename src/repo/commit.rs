@@ -130,7 +130,7 @@ impl Repo {
         *self.newest.lock() = Some(listed);
         drop(committing);
         self.keeper.write_soon();
-        self.keeper.look_at(&self.journal);
+        self.keeper.look_at(&self.journal, self.options.journal_bytes_max);
         Ok((made.id, true))
     }
 }

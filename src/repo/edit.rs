@@ -189,7 +189,7 @@ impl Repo {
             if let Some(ticket) = ticket {
                 self.journal.complete(ticket, payload)?;
             }
-            self.keeper.look_at(&self.journal);
+            self.keeper.look_at(&self.journal, self.options.journal_bytes_max);
             Ok(result?)
         })
     }

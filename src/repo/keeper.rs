@@ -13,9 +13,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::Repo;
-use crate::base::limits::{
-    JOURNAL_BYTES_CHECKPOINT, JOURNAL_COST_CHECKPOINT, JOURNAL_SYNC_INTERVAL, WRITE_DELAY,
-};
+use crate::base::limits::{BACKGROUND_PART, JOURNAL_COST_MAX, JOURNAL_SYNC_INTERVAL, WRITE_DELAY};
 use crate::journal::Journal;
 
 /// What the threads behind a repository are asked to do.
@@ -54,9 +52,9 @@ impl Keeper {
     }
 
     /// Asks for what the length of the journal calls for.
-    pub(super) fn look_at(&self, journal: &Journal) {
+    pub(super) fn look_at(&self, journal: &Journal, bytes_max: u64) {
         let (bytes, cost) = journal.lag();
-        if bytes > JOURNAL_BYTES_CHECKPOINT || cost > JOURNAL_COST_CHECKPOINT {
+        if bytes > bytes_max / BACKGROUND_PART || cost > JOURNAL_COST_MAX / BACKGROUND_PART {
             self.ask(&self.checkpoint);
         }
         if journal.wants_segment() {

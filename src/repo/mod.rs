@@ -28,7 +28,10 @@ use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 
 use crate::base::disk::{Disk, RealDisk};
-use crate::base::limits::{JOURNAL_BYTES_MAX, JOURNAL_COST_MAX, OBJECT_CACHE_BYTES};
+use crate::base::limits::{
+    DIRTY_BYTES_MAX, DIRTY_BYTES_MAX_MIN, JOURNAL_BYTES_MAX, JOURNAL_BYTES_MAX_MIN,
+    JOURNAL_COST_MAX, OBJECT_CACHE_BYTES,
+};
 use crate::format::commit_log::CommitRecord;
 use crate::journal::{Journal, Urgency};
 use crate::model::{CommitId, Ino, ObjectError, ObjectId, ObjectSource, RootId};
@@ -54,6 +57,10 @@ pub struct RepoOptions {
     pub durability: Durability,
     /// Memory for objects that have been read.
     pub cache_bytes: usize,
+    /// File content that is in memory only; whoever writes more waits until it is in the store.
+    pub dirty_bytes_max: u64,
+    /// Most bytes of the journal; whoever would write more waits for a checkpoint.
+    pub journal_bytes_max: u64,
     /// Owner of the top directory of a new tree.
     pub uid: u32,
     /// Group of the top directory of a new tree.
@@ -72,6 +79,8 @@ impl Default for RepoOptions {
         Self {
             durability: Durability::Fast,
             cache_bytes: OBJECT_CACHE_BYTES,
+            dirty_bytes_max: DIRTY_BYTES_MAX,
+            journal_bytes_max: JOURNAL_BYTES_MAX,
             uid: rustix::process::getuid().as_raw(),
             gid: rustix::process::getgid().as_raw(),
             author: String::new(),
@@ -139,7 +148,9 @@ impl Committing {
 const CHANGED_LISTED_MIN: usize = 4096;
 
 impl Repo {
-    fn new(history: History, options: RepoOptions, live: Worktree, journal: Journal) -> Self {
+    fn new(history: History, mut options: RepoOptions, live: Worktree, journal: Journal) -> Self {
+        options.dirty_bytes_max = options.dirty_bytes_max.max(DIRTY_BYTES_MAX_MIN);
+        options.journal_bytes_max = options.journal_bytes_max.max(JOURNAL_BYTES_MAX_MIN);
         Self {
             newest: Mutex::new(history.newest()),
             history,
@@ -171,6 +182,11 @@ impl Repo {
 
     fn packs(&self) -> &PackStore {
         self.history.store().packs()
+    }
+
+    /// How it was opened.
+    pub fn options(&self) -> &RepoOptions {
+        &self.options
     }
 
     /// The operations since the last checkpoint.
@@ -213,7 +229,7 @@ impl Repo {
     fn make_room(&self, urgency: Urgency) -> Result<(), RepoError> {
         let (bytes, cost) = self.journal.lag();
         let failed = self.journal.failure().is_some();
-        if !failed && bytes <= JOURNAL_BYTES_MAX && cost <= JOURNAL_COST_MAX {
+        if !failed && bytes <= self.options.journal_bytes_max && cost <= JOURNAL_COST_MAX {
             return Ok(());
         }
         match self.checkpoint() {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::checkpoint::{Unwritten, write_to};
 use super::commit::commit_object;
 use super::{History, Repo, RepoError, RepoOptions};
-use crate::base::limits::{CHUNK_BYTES_MIN, DIRTY_BYTES_STORE, SETTLE_FILES_LOCKED_MAX};
+use crate::base::limits::{BACKGROUND_PART, CHUNK_BYTES_MIN, SETTLE_FILES_LOCKED_MAX};
 use crate::format::commit_log::CommitRecord;
 use crate::format::journal::{CommitMade, Record};
 use crate::format::worktree::WorktreeState;
@@ -74,6 +74,8 @@ struct Replay<'a> {
     queue: VecDeque<Unwritten>,
     /// The disk took nothing more: everything stays in memory, as much as the journal holds.
     is_full: bool,
+    /// From so much dirty content on it is brought into the store.
+    dirty_bytes_max: u64,
 }
 
 impl<'a> Replay<'a> {
@@ -95,7 +97,17 @@ impl<'a> Replay<'a> {
         let head_root = head.map(|head| head.root);
         let (hasher, changed) = (Hasher::default(), Vec::new());
         let queue = VecDeque::new();
-        Ok(Self { history, tree, hasher, head_root, changed, marked: None, queue, is_full: false })
+        Ok(Self {
+            history,
+            tree,
+            hasher,
+            head_root,
+            changed,
+            marked: None,
+            queue,
+            is_full: false,
+            dirty_bytes_max: options.dirty_bytes_max / BACKGROUND_PART,
+        })
     }
 
     fn packs(&self) -> &'a PackStore {
@@ -109,7 +121,7 @@ impl<'a> Replay<'a> {
                 for op in &ops {
                     self.tree.replay(op, self.packs())?;
                 }
-                if self.tree.dirty_bytes() > DIRTY_BYTES_STORE && self.marked.is_none() {
+                if self.tree.dirty_bytes() > self.dirty_bytes_max && self.marked.is_none() {
                     self.write()?;
                 }
             }
@@ -172,7 +184,7 @@ impl<'a> Replay<'a> {
         self.queue.push_back(Unwritten { unstored, commit: describe(root) });
         self.changed.extend(committed.directories());
         self.tree.publish(committed);
-        if self.tree.dirty_bytes() > DIRTY_BYTES_STORE || self.queue.len() > QUEUE_MAX {
+        if self.tree.dirty_bytes() > self.dirty_bytes_max || self.queue.len() > QUEUE_MAX {
             self.write_queue();
         }
         Ok(root)

@@ -98,10 +98,11 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::Settler;
-    use crate::base::limits::{DIRTY_BYTES_STORE, SETTLE_BACKLOG_MAX};
+    use crate::base::limits::{BACKGROUND_PART, DIRTY_BYTES_MAX, SETTLE_BACKLOG_MAX};
     use crate::model::{FileKind, Ino, Name, NewNode, Op, Timestamp};
     use crate::repo::{CommitRequest, Repo, RepoOptions};
 
+    const DIRTY_BYTES_STORE: u64 = DIRTY_BYTES_MAX / BACKGROUND_PART;
     const TIME: Timestamp = Timestamp { secs: 7, nanos: 0 };
 
     fn open() -> (tempfile::TempDir, Arc<Repo>) {

@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 
 use super::Vfs;
 use crate::base::Latency;
-use crate::base::limits::{
-    DIRTY_BYTES_MAX, JOURNAL_BYTES_CHECKPOINT, JOURNAL_BYTES_MAX, UNWRITTEN_COMMITS_MAX,
-};
+use crate::base::limits::{JOURNAL_COST_MAX, PACK_FILES_OPEN_MAX, UNWRITTEN_COMMITS_MAX};
 use crate::repo::Repo;
 use crate::store::ObjectStore;
 
@@ -25,8 +23,14 @@ impl Vfs {
                 "stored_bytes": store.stored_bytes,
                 "packs": store.packs,
                 "disk_bytes": store.disk_bytes,
+                "open_packs": packs.open_files(),
+                "open_packs_max": PACK_FILES_OPEN_MAX,
             },
-            "cache": { "bytes": packs.cached_bytes() },
+            "cache": {
+                "bytes": packs.cached_bytes(),
+                "bytes_max": self.history.store().options().cache_bytes,
+            },
+            "threads": threads(),
             "snapshots": listed + unwritten,
         });
         if let Some(repo) = self.live.as_deref() {
@@ -36,7 +40,7 @@ impl Vfs {
             json["tree"] = json!({
                 "inodes_loaded": inodes,
                 "dirty_bytes": dirty_bytes,
-                "dirty_bytes_max": DIRTY_BYTES_MAX,
+                "dirty_bytes_max": repo.options().dirty_bytes_max,
             });
             json["journal"] = journal(repo);
         }
@@ -64,15 +68,22 @@ fn commits(repo: &Repo) -> Value {
 
 fn journal(repo: &Repo) -> Value {
     let stats = repo.journal().stats();
+    let (_, cost) = repo.journal().lag();
     json!({
         "records": stats.records,
         "bytes": stats.bytes,
-        "bytes_checkpoint": JOURNAL_BYTES_CHECKPOINT,
-        "bytes_max": JOURNAL_BYTES_MAX,
+        "bytes_max": repo.options().journal_bytes_max,
+        "cost": cost,
+        "cost_max": JOURNAL_COST_MAX,
         "disk_bytes": stats.disk_bytes,
         "syncs": stats.syncs,
         "failed": repo.journal().failure().map(|error| error.to_string()),
     })
+}
+
+/// How many threads this process has.
+fn threads() -> Option<usize> {
+    Some(std::fs::read_dir("/proc/self/task").ok()?.count())
 }
 
 fn quantiles(latency: &Latency) -> Value {

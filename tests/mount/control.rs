@@ -180,7 +180,19 @@ fn statistics_are_json() {
     assert_eq!(stats["commits"]["unchanged"], 1, "{stats}");
     assert_eq!(stats["snapshots"], 1, "{stats}");
     assert!(stats["store"]["objects"].as_u64().expect("a number") > 0, "{stats}");
-    assert!(stats["tree"]["dirty_bytes"].is_u64(), "{stats}");
+    // What is bounded is told with its bound.
+    for (bounded, bound) in [
+        (&stats["tree"]["dirty_bytes"], &stats["tree"]["dirty_bytes_max"]),
+        (&stats["journal"]["bytes"], &stats["journal"]["bytes_max"]),
+        (&stats["journal"]["cost"], &stats["journal"]["cost_max"]),
+        (&stats["commits"]["unwritten"], &stats["commits"]["unwritten_max"]),
+        (&stats["cache"]["bytes"], &stats["cache"]["bytes_max"]),
+        (&stats["store"]["open_packs"], &stats["store"]["open_packs_max"]),
+    ] {
+        let (bounded, bound) = (bounded.as_u64().expect("told"), bound.as_u64().expect("told"));
+        assert!(bounded <= bound, "{stats}");
+    }
+    assert!(stats["threads"].as_u64() > Some(2), "{stats}");
 }
 
 #[test]

@@ -13,7 +13,9 @@ use signal_hook::iterator::Signals;
 use super::MountArgs;
 use super::checks::{Checked, MountRefusal};
 use super::log_file::LogGate;
-use crate::base::limits::{FUSE_THREADS_MIN, OBJECT_CACHE_BYTES};
+use crate::base::limits::{
+    DIRTY_BYTES_MAX, FUSE_THREADS_MIN, JOURNAL_BYTES_MAX, OBJECT_CACHE_BYTES,
+};
 use crate::cli::error::CliError;
 use crate::cli::place::{Place, View};
 use crate::cli::users;
@@ -109,6 +111,8 @@ fn open(args: &MountArgs, store: &Path) -> Result<(Arc<Vfs>, Option<Arc<Repo>>),
     let options = RepoOptions {
         durability,
         cache_bytes,
+        dirty_bytes_max: args.dirty_size.unwrap_or(DIRTY_BYTES_MAX),
+        journal_bytes_max: args.journal_size.unwrap_or(JOURNAL_BYTES_MAX),
         author: users::author(),
         journaled: !args.without_journal,
         ..RepoOptions::default()

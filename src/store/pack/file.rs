@@ -191,6 +191,11 @@ impl OpenFiles {
         self.reads.load(Ordering::Relaxed)
     }
 
+    /// How many packs have their file open.
+    pub(super) fn open(&self) -> usize {
+        self.queue.lock().len()
+    }
+
     fn opened(&self, pack: Weak<Pack>) {
         let mut queue = self.queue.lock();
         queue.push_back(pack);

@@ -126,6 +126,11 @@ impl PackStore {
         self.cache.bytes()
     }
 
+    /// How many pack files are open for reading.
+    pub fn open_files(&self) -> usize {
+        self.set.files.open()
+    }
+
     /// The object, if it is in the cache: never waits for a disk.
     pub fn find_cached(&self, id: &ObjectId) -> Option<Arc<[u8]>> {
         self.cache.find(id)
