@@ -76,6 +76,17 @@ pub const PACK_FILES_OPEN_MAX: usize = 256;
 /// Objects below this size are stored as they are: compressing one of 1 KiB costs 8 µs, most of
 /// it however short it is, and keeping it 1 µs.
 pub const COMPRESS_BYTES_MIN: usize = 2 * 1024;
+/// As that, for objects that have stayed until a collection copies them.
+pub const RECOMPRESS_BYTES_MIN: usize = 128;
+/// Packs may take so many percent of what they took after the last collection, before the next
+/// one is made in the background,
+pub const SPACE_GARBAGE_PERCENT_MAX: u64 = 150;
+/// and so many bytes more.
+pub const SPACE_SLACK_BYTES: u64 = 256 * 1024 * 1024;
+/// A pack is rewritten when less than so many percent of it are live.
+pub const PACK_LIVE_PERCENT_MIN: u64 = 70;
+/// Packs smaller than this part of what they are to grow to are merged.
+pub const PACK_SMALL_PART: u64 = 4;
 /// Decompressed objects that are kept in memory, unless told otherwise.
 pub const OBJECT_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// Longest name of a ref, slashes included.

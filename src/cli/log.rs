@@ -10,7 +10,7 @@ use super::commit_view::{JsonCommit, Labels, line};
 use super::error::CliError;
 use super::place::{Place, View};
 use super::terminal::Terminal;
-use crate::model::{Commit, CommitId};
+use crate::model::Commit;
 use crate::repo::LogEntry;
 use crate::worktree::{Change, ChangeKind, CommittedTree, DiffOptions, diff_entries, diff_roots};
 
@@ -123,7 +123,7 @@ impl Walk<'_> {
             // Where every commit is shown, no more are read than that.
             let batch = if self.paths.is_empty() { left.min(BATCH_COMMITS) } else { BATCH_COMMITS };
             let entries = history.log(from, batch)?;
-            next = entries.last().and_then(|entry| entry.commit.parents.first().copied());
+            next = entries.last().and_then(|entry| history.parent(&entry.commit));
             for entry in &entries {
                 if left > 0 {
                     self.one(entry, &mut left, visit)?;
@@ -198,8 +198,8 @@ pub(super) fn changes(view: &View, commit: &Commit) -> Result<Vec<Change>, CliEr
 }
 
 fn parent(view: &View, commit: &Commit) -> Result<Option<Commit>, CliError> {
-    let id: Option<&CommitId> = commit.parents.first();
-    Ok(id.map(|id| view.history.commit(id)).transpose()?)
+    let id = view.history.parent(commit);
+    Ok(id.map(|id| view.history.commit(&id)).transpose()?)
 }
 
 /// Tells whether a path is another one or below it.

@@ -253,7 +253,7 @@ impl Repo {
 
     /// Brings everything into the store, durably, and cuts the journal. Returns the place in it
     /// up to which the store has everything.
-    fn save(&self, storing: &mut MutexGuard<'_, Storing>) -> Result<Point, RepoError> {
+    pub(super) fn save(&self, storing: &mut MutexGuard<'_, Storing>) -> Result<Point, RepoError> {
         let (tree, root, point, changes, changed) = {
             let mut committing = self.committing.lock();
             let hashed = self.begin(&mut committing, |_| Ok(()))?;

@@ -2,7 +2,7 @@
 
 use crate::format::bytes::FormatError;
 use crate::journal::JournalError;
-use crate::model::{ObjectError, ObjectId};
+use crate::model::{CommitId, ObjectError, ObjectId};
 use crate::store::StoreError;
 use crate::worktree::OpError;
 
@@ -39,6 +39,12 @@ pub enum RepoError {
         path: String,
         /// The commit, in short.
         commit: String,
+    },
+    /// A collection dropped the commit meanwhile.
+    #[error("commit {commit} was dropped by a collection")]
+    Dropped {
+        /// The commit.
+        commit: CommitId,
     },
     /// The tree changed all the time while a restore was prepared.
     #[error("the tree is being written to all the time: stop the writers and try again")]

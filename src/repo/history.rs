@@ -49,6 +49,12 @@ impl History {
         decode_commit(&bytes).map_err(|e| RepoError::damaged(id.object(), e))
     }
 
+    /// The first parent of a commit, unless that was dropped.
+    pub fn parent(&self, commit: &Commit) -> Option<CommitId> {
+        let parent = commit.parents.first().copied();
+        parent.filter(|parent| self.store.commits().find(parent).is_some())
+    }
+
     /// The commit that was made last, if any was.
     pub fn newest(&self) -> Option<CommitRecord> {
         self.store.commits().records().last().copied()
@@ -67,7 +73,7 @@ impl History {
         let mut seen = HashSet::new();
         while let Some(id) = next.filter(|id| entries.len() < max && seen.insert(*id)) {
             let commit = self.commit(&id)?;
-            next = commit.parents.first().copied();
+            next = self.parent(&commit);
             entries.push(LogEntry { id, commit });
         }
         Ok(entries)

@@ -107,6 +107,7 @@ fn keep(repo: &Weak<Repo>, woken: &Receiver<()>) {
         }
         if asked(&keeper.checkpoint) {
             report("the journal cannot be cut", repo.checkpoint());
+            report("garbage is not collected", repo.collect_if_worthwhile());
         }
     }
 }

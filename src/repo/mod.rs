@@ -1,6 +1,6 @@
 //! Layer 4: a store and a working tree put together.
 //!
-//! Locks, in the order in which they are taken: `storing`, `committing`, `live`, those of the
+//! Locks, in the order in which they are taken: `collecting`, `storing`, `committing`, `live`, those of the
 //! journal; `queue` and `newest` are leaves. `live` orders the operations, and is held while their records are
 //! appended to the journal. `committing` makes commits one after another, and is held while they
 //! hash. `storing` makes what goes to the store come one after another, and is the only one that is
@@ -10,10 +10,13 @@ mod checkpoint;
 mod commit;
 mod edit;
 mod error;
+mod gc;
 mod history;
 mod keeper;
+mod mark;
 mod recover;
 mod restore;
+mod retention;
 mod revision;
 mod settler;
 mod status;
@@ -30,7 +33,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::base::disk::{Disk, RealDisk};
 use crate::base::limits::{
     DIRTY_BYTES_MAX, DIRTY_BYTES_MAX_MIN, JOURNAL_BYTES_MAX, JOURNAL_BYTES_MAX_MIN,
-    JOURNAL_COST_MAX, OBJECT_CACHE_BYTES,
+    JOURNAL_COST_MAX, OBJECT_CACHE_BYTES, SPACE_SLACK_BYTES,
 };
 use crate::format::commit_log::CommitRecord;
 use crate::journal::{Journal, Urgency};
@@ -46,8 +49,10 @@ use self::settler::Settler;
 pub use commit::{CommitRequest, CommitStats};
 pub use edit::Edit;
 pub use error::RepoError;
+pub use gc::{GcReport, GcRequest};
 pub use history::{History, LogEntry};
 pub use restore::{RestoreRequest, Restored, Touched};
+pub use retention::Retention;
 pub use revision::{Revision, RevisionError};
 
 /// How a repository is opened.
@@ -70,6 +75,9 @@ pub struct RepoOptions {
     /// Whether operations are put into the journal. Without it, what was done since the last
     /// checkpoint ends with the process: for measurements of what it costs.
     pub journaled: bool,
+    /// Disk that garbage may take before it is collected in the background, beside half of what
+    /// the packs took after the last collection.
+    pub space_slack_bytes: u64,
     /// The disk that the store is on.
     pub disk: Arc<dyn Disk>,
 }
@@ -85,6 +93,7 @@ impl Default for RepoOptions {
             gid: rustix::process::getgid().as_raw(),
             author: String::new(),
             journaled: true,
+            space_slack_bytes: SPACE_SLACK_BYTES,
             disk: Arc::new(RealDisk),
         }
     }
@@ -98,6 +107,10 @@ pub struct Repo {
     journal: Journal,
     committing: Mutex<Committing>,
     storing: Mutex<Storing>,
+    /// Held by the one who collects garbage.
+    collecting: Mutex<()>,
+    /// Disk that the packs took after the last collection.
+    space_baseline: AtomicU64,
     /// What was hashed and has yet to be stored, oldest first.
     queue: Mutex<VecDeque<Unwritten>>,
     /// How many commits are in there, or on their way from there into the list of commits.
@@ -159,6 +172,8 @@ impl Repo {
             journal,
             committing: Mutex::default(),
             storing: Mutex::default(),
+            collecting: Mutex::default(),
+            space_baseline: AtomicU64::new(0),
             queue: Mutex::default(),
             unwritten_commits: AtomicU64::new(0),
             changes: AtomicU64::new(0),

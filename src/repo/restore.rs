@@ -88,6 +88,10 @@ impl Repo {
         target: RootId,
     ) -> Result<Restored, RepoError> {
         let mut storing = self.storing.lock();
+        // A collection may have dropped it a moment ago.
+        if self.store().commits().find(&id).is_none() {
+            return Err(RepoError::Dropped { commit: id });
+        }
         let mut committing = self.committing.lock();
         for attempt in 1.. {
             let root = self.hash_locked(&mut committing)?;

@@ -32,7 +32,7 @@ pub enum RevisionError {
     #[error("nothing has been committed yet")]
     NoCommits,
     /// The commit has fewer ancestors than were counted back.
-    #[error("{text:?} goes back beyond the first commit")]
+    #[error("{text:?} goes back beyond the first commit that is kept")]
     BeyondFirst {
         /// What was asked for.
         text: String,
@@ -85,7 +85,7 @@ impl History {
                 _ => return Err(syntax("only `~N` and `^` can follow a commit").into()),
             };
             for _ in 0..back {
-                let parent = self.commit(&id)?.parents.first().copied();
+                let parent = self.parent(&self.commit(&id)?);
                 id = parent.ok_or(RevisionError::BeyondFirst { text: text.to_owned() })?;
             }
             steps = &steps[digits..];

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::{Durability, StoreError, files};
 use crate::base::disk::{Disk, DiskFile, OpenMode};
@@ -23,7 +23,7 @@ pub struct CommitLog {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     /// None if it is open for reading only.
-    file: Option<Box<dyn DiskFile>>,
+    file: Option<RwLock<Box<dyn DiskFile>>>,
     state: Mutex<State>,
 }
 
@@ -75,7 +75,7 @@ impl CommitLog {
                 file.set_len(end)?;
                 Ok(file)
             };
-            Some(open().map_err(|error| StoreError::io("opening", &path, error))?)
+            Some(RwLock::new(open().map_err(|error| StoreError::io("opening", &path, error))?))
         };
         let state = State {
             records: Arc::new(records),
@@ -101,6 +101,7 @@ impl CommitLog {
             return Err(StoreError::ReadOnly { path: self.path.clone() });
         };
         let failed = |error| StoreError::io("writing", &self.path, error);
+        let file = file.read();
         let mut state = self.state.lock();
         let at = state.records.len();
         if !state.positions().contains_key(&record.id) {
@@ -115,7 +116,7 @@ impl CommitLog {
             state.positions().insert(record.id, at);
             Arc::make_mut(&mut state.records).push(record);
         }
-        drop(state);
+        drop((state, file));
         match durability {
             Durability::Fast => Ok(()),
             Durability::Strict => self.sync(),
@@ -127,6 +128,7 @@ impl CommitLog {
         let Some(file) = &self.file else {
             return Err(StoreError::ReadOnly { path: self.path.clone() });
         };
+        let file = file.read();
         let mut state = self.state.lock();
         let keep = usize::try_from(len).unwrap_or(usize::MAX);
         if state.records.len() > keep {
@@ -140,9 +142,37 @@ impl CommitLog {
         Ok(())
     }
 
+    /// Lists only the commits of which `keep` says so, durably. Nobody may append meanwhile but
+    /// through this list. Whoever reads it in another process finds the old list or the new one.
+    pub fn retain(&self, keep: impl Fn(&CommitId) -> bool) -> Result<(), StoreError> {
+        let Some(file) = &self.file else {
+            return Err(StoreError::ReadOnly { path: self.path.clone() });
+        };
+        let mut file = file.write();
+        let mut state = self.state.lock();
+        let kept: Vec<CommitRecord> =
+            state.records.iter().filter(|record| keep(&record.id)).copied().collect();
+        let mut bytes = encode_header().to_vec();
+        bytes.extend(kept.iter().flat_map(encode_record));
+        files::replace(&*self.disk, &self.path, &bytes, Durability::Strict)?;
+        let open = self.disk.open(&self.path, OpenMode::Write);
+        *file = open.map_err(|error| StoreError::io("opening", &self.path, error))?;
+        let end = bytes.len() as u64;
+        *state = State {
+            records: Arc::new(kept),
+            positions: None,
+            end,
+            torn: false,
+            synced: end,
+            sync_failed: false,
+        };
+        Ok(())
+    }
+
     /// Makes everything that was appended durable.
     pub fn sync(&self) -> Result<(), StoreError> {
         let Some(file) = &self.file else { return Ok(()) };
+        let file = file.read();
         let (end, again) = {
             let mut state = self.state.lock();
             let failed_before = std::mem::replace(&mut state.sync_failed, true);

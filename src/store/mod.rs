@@ -31,7 +31,7 @@ pub use self::lock::StoreLock;
 pub use self::memory::MemoryStore;
 pub use self::objects::{ObjectInfo, ObjectStats, ObjectStore};
 pub use self::options::{Durability, OpenOptions};
-pub use self::pack::{IoCounts, PackOptions, PackStore};
+pub use self::pack::{CollectOptions, Collected, Collection, IoCounts, PackOptions, PackStore};
 pub use self::refs::{Expected, RefName, RefNameError, Refs};
 pub use self::state_log::StateLog;
 

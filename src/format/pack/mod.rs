@@ -49,7 +49,7 @@ mod footer;
 mod record;
 
 pub use footer::{Fanout, FooterBytes, PackEntry, Trailer, encode_footer};
-pub use record::{Codec, RecordHeader, decode_payload, with_payload};
+pub use record::{Codec, Effort, RecordHeader, decode_payload, with_payload};
 
 /// Length of the header of a pack.
 pub const HEADER_BYTES: usize = 16;

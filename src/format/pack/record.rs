@@ -11,6 +11,8 @@ use crate::model::{ObjectId, ObjectKind};
 
 /// The fastest level that is still worth it: 0.4 GB/s a core, a quarter of the size on sources.
 const ZSTD_LEVEL: i32 = 1;
+/// Beyond that, sources get a hundredth smaller, and it takes three times as long.
+const ZSTD_LEVEL_THOROUGH: i32 = 9;
 
 /// How a payload is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,19 +151,34 @@ thread_local! {
     /// compression of a small object. They grow to the largest object at most.
     static COMPRESSOR: RefCell<(Option<Compressor<'static>>, Vec<u8>)> =
         const { RefCell::new((None, Vec::new())) };
+    static RECOMPRESSOR: RefCell<(Option<Compressor<'static>>, Vec<u8>)> =
+        const { RefCell::new((None, Vec::new())) };
     static DECOMPRESSOR: RefCell<(Option<Decompressor<'static>>, Vec<u8>)> =
         const { RefCell::new((None, Vec::new())) };
 }
 
+/// How much time compression may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Little: somebody waits, and small objects are left as they are.
+    Swift,
+    /// Much: it is done once for objects that have stayed.
+    Thorough,
+}
+
 /// Hands the payload for an object to `f`: compressed where that saves an eighth, and the bytes
 /// themselves otherwise. `f` must not come back here.
-pub fn with_payload<R>(bytes: &[u8], f: impl FnOnce(Codec, &[u8]) -> R) -> R {
-    if bytes.len() < limits::COMPRESS_BYTES_MIN {
+pub fn with_payload<R>(effort: Effort, bytes: &[u8], f: impl FnOnce(Codec, &[u8]) -> R) -> R {
+    let (bytes_min, level, contexts) = match effort {
+        Effort::Swift => (limits::COMPRESS_BYTES_MIN, ZSTD_LEVEL, &COMPRESSOR),
+        Effort::Thorough => (limits::RECOMPRESS_BYTES_MIN, ZSTD_LEVEL_THOROUGH, &RECOMPRESSOR),
+    };
+    if bytes.len() < bytes_min {
         return f(Codec::Raw, bytes);
     }
-    COMPRESSOR.with_borrow_mut(|(compressor, buffer)| {
+    contexts.with_borrow_mut(|(compressor, buffer)| {
         if compressor.is_none() {
-            *compressor = Compressor::new(ZSTD_LEVEL).ok();
+            *compressor = Compressor::new(level).ok();
         }
         let stored_max = bytes.len() - bytes.len() / 8;
         buffer.clear();
@@ -204,7 +221,7 @@ pub fn decode_payload(header: &RecordHeader, payload: &[u8]) -> Result<Arc<[u8]>
 
 #[cfg(test)]
 mod tests {
-    use super::{Codec, RecordHeader, decode_payload, with_payload};
+    use super::{Codec, Effort, RecordHeader, decode_payload, with_payload};
     use crate::base::limits;
     use crate::format::pack::{PackError, RECORD_HEADER_BYTES};
     use crate::model::{ObjectId, ObjectKind};
@@ -212,7 +229,7 @@ mod tests {
 
     fn record(bytes: &[u8]) -> (RecordHeader, Vec<u8>) {
         let id = ObjectId::from_bytes(*blake3::hash(bytes).as_bytes());
-        with_payload(bytes, |codec, payload| {
+        with_payload(Effort::Swift, bytes, |codec, payload| {
             let header = RecordHeader::new(ObjectKind::Chunk, id, bytes.len(), codec, payload);
             (header, payload.to_vec())
         })

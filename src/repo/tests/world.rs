@@ -9,7 +9,9 @@ use crate::base::disk::sim::{Chance, SimDisk};
 use crate::model::{
     CommitId, Entry, FileKind, Ino, Meta, Name, NewNode, Op, RenameMode, RootId, SetAttr, Timestamp,
 };
-use crate::repo::{CommitRequest, Repo, RepoError, RepoOptions, RestoreRequest};
+use crate::repo::{
+    CommitRequest, GcRequest, Repo, RepoError, RepoOptions, RestoreRequest, Retention,
+};
 use crate::worktree::{Body, CommittedTree, OpError, Worktree};
 
 pub(super) const DIR: &str = "/store";
@@ -98,11 +100,15 @@ pub(super) fn read_commit(repo: &Repo, root: &RootId) {
 #[derive(Clone, Debug)]
 pub(super) enum Action {
     Do(Op),
-    Commit { durable: bool },
+    Commit {
+        durable: bool,
+    },
     Sync,
     Checkpoint,
     WriteCommits,
     Restore(String),
+    /// With so many of the last commits kept.
+    Gc(Option<u64>),
     Reopen,
 }
 
@@ -153,7 +159,7 @@ impl Actions {
     fn next(&mut self) -> Action {
         self.time += 1;
         let time = Timestamp { secs: self.time, nanos: 9 };
-        let op = match self.chance.below(30) {
+        let op = match self.chance.below(32) {
             0..=7 => {
                 let directory = self.chance.happens(3);
                 let kind = if directory { FileKind::Directory } else { FileKind::Regular };
@@ -221,6 +227,8 @@ impl Actions {
                 let path = if self.chance.happens(2) { ":n1" } else { "" };
                 return Action::Restore(format!("HEAD~{}{path}", self.chance.below(2)));
             }
+            29 => return Action::Gc(None),
+            30 => return Action::Gc(Some(1 + self.chance.below(3))),
             _ => return Action::Reopen,
         };
         Action::Do(op)
@@ -246,6 +254,8 @@ pub(super) struct Promises {
     pub(super) commits: Vec<Made>,
     /// How many restores were begun, each of which may commit first.
     pub(super) restores: usize,
+    /// Commits that a collection was told to drop.
+    pub(super) dropped: usize,
 }
 
 /// Does one action. Fails with what is no answer but a failure of the disk.
@@ -298,6 +308,23 @@ pub(super) fn act(
                 Err(error) if is_answer(&error) => {}
                 done => drop(done?),
             }
+        }
+        Action::Gc(last) => {
+            if let Some(last) = last {
+                repo.write_commits()?;
+                // What is dropped is promised no more from now on, but may stay.
+                let listed = repo.store().commits().records();
+                let newest = &listed[listed.len().saturating_sub(*last as usize)..];
+                let head = repo.head();
+                let before = promises.commits.len();
+                promises.commits.retain(|made| {
+                    head == Some(made.id) || newest.iter().any(|record| record.id == made.id)
+                });
+                promises.dropped += before - promises.commits.len();
+            }
+            let retention = Retention { last: *last, ..Retention::default() };
+            repo.gc(&GcRequest { retention, repack: before % 2 == 0, dry_run: false })?;
+            durable = true;
         }
         Action::Reopen => {}
     }

@@ -40,6 +40,8 @@ pub(super) struct Pack {
     footer_damaged: AtomicBool,
     /// The objects in memory, in the order of their records.
     listed: Mutex<Vec<PackEntry>>,
+    /// What is worth keeping of it is elsewhere, and the file is gone or about to go.
+    removed: AtomicBool,
 }
 
 impl Pack {
@@ -52,6 +54,7 @@ impl Pack {
             fanout: OnceLock::new(),
             footer_damaged: AtomicBool::new(false),
             listed: Mutex::new(Vec::new()),
+            removed: AtomicBool::new(false),
         }
     }
 
@@ -90,6 +93,14 @@ impl Pack {
     /// From now on the footer is not looked at; the objects have been listed.
     pub(super) fn set_footer_damaged(&self) {
         self.footer_damaged.store(true, Ordering::Release);
+    }
+
+    pub(super) fn set_removed(&self) {
+        self.removed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
     }
 
     pub(super) fn listed(&self) -> &Mutex<Vec<PackEntry>> {

@@ -138,6 +138,15 @@ impl Index {
         }
     }
 
+    /// Forgets everything about a pack.
+    pub(super) fn forget(&self, pack: PackSlot) {
+        for shard in &self.shards {
+            let mut shard = shard.write();
+            shard.sealed.retain(|at| at.pack != pack);
+            shard.listed.retain(|_, at| at.pack != pack);
+        }
+    }
+
     /// Adds an object unless it is listed already, or listed elsewhere when `replace` is set.
     /// Tells whether it was added.
     pub(super) fn list(&self, id: &ObjectId, replace: bool, at: ListedAt) -> bool {

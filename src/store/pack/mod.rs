@@ -9,6 +9,7 @@
 //! brought it to the page cache; and when the machine does, until a `sync` has brought it to the
 //! disk. Dropping a store neither flushes nor syncs.
 
+mod compact;
 mod file;
 mod index;
 mod recover;
@@ -23,6 +24,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use self::compact::Touched;
+pub use self::compact::{CollectOptions, Collected, Collection};
 use self::recover::Follower;
 use self::set::PackSet;
 use self::writer::Writer;
@@ -31,7 +34,7 @@ use super::objects::check_object_bytes;
 use super::{ObjectInfo, ObjectStats, ObjectStore, StoreError, files};
 use crate::base::disk::Disk;
 use crate::base::limits;
-use crate::format::pack::PackEntry;
+use crate::format::pack::{Effort, PackEntry};
 use crate::hash::hash;
 use crate::model::{IdPrefix, ObjectError, ObjectId, ObjectKind, ObjectSink, ObjectSource};
 
@@ -69,6 +72,8 @@ pub struct PackStore {
     set: Arc<PackSet>,
     cache: ObjectCache,
     role: Role,
+    /// What was put since a collection began, if one goes on.
+    touched: Touched,
 }
 
 enum Role {
@@ -89,7 +94,8 @@ impl PackStore {
         let (unsealed, next_number) = recover::open_for_writing(&set)?;
         let target = options.pack_bytes_target.min(u64::from(u32::MAX / 2));
         let writer = Writer::start(&set, target, next_number, unsealed)?;
-        Ok(Self { set, cache: ObjectCache::new(options.cache_bytes), role: Role::Owner(writer) })
+        let cache = ObjectCache::new(options.cache_bytes);
+        Ok(Self { set, cache, role: Role::Owner(writer), touched: Touched::default() })
     }
 
     /// Opens the packs in this directory for reading, while another process may be writing to
@@ -101,7 +107,8 @@ impl PackStore {
     ) -> Result<Self, StoreError> {
         let set = Arc::new(PackSet::new(disk, dir));
         let follower = Follower::start(&set)?;
-        Ok(Self { set, cache: ObjectCache::new(options.cache_bytes), role: Role::Reader(follower) })
+        let cache = ObjectCache::new(options.cache_bytes);
+        Ok(Self { set, cache, role: Role::Reader(follower), touched: Touched::default() })
     }
 
     /// Brings everything that was put to the page cache, with one write if it is little: from
@@ -142,6 +149,12 @@ impl PackStore {
         self.read(id).map(drop)
     }
 
+    /// How much disk all packs take.
+    pub fn disk_bytes(&self) -> u64 {
+        let bytes = |pack: &Arc<file::Pack>| files::file_bytes(self.set.disk(), pack.path());
+        self.set.packs().iter().filter_map(bytes).sum()
+    }
+
     /// How often the disk was asked for what since the store was opened.
     pub fn io_counts(&self) -> IoCounts {
         let counts = self.writer().map(Writer::counts);
@@ -167,8 +180,15 @@ impl PackStore {
         }
     }
 
-    fn read(&self, id: &ObjectId) -> Result<Arc<[u8]>, ObjectError> {
-        match self.read_known(id)? {
+    /// Reads an object and checks it against its id, and leaves the cache as it is.
+    pub fn read(&self, id: &ObjectId) -> Result<Arc<[u8]>, ObjectError> {
+        let mut known = self.read_known(id);
+        // Its pack may have been removed between the look into the index and that into the file.
+        if matches!(&known, Err(ObjectError::Io { source, .. }) if is_gone(source)) {
+            self.refresh()?;
+            known = self.read_known(id);
+        }
+        match known? {
             Some(object) => Ok(object),
             None if self.refresh()? => self.read_known(id)?.ok_or(ObjectError::Missing(*id)),
             None => Err(ObjectError::Missing(*id)),
@@ -213,6 +233,10 @@ impl PackStore {
     }
 }
 
+fn is_gone(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound
+}
+
 impl ObjectSource for PackStore {
     fn get(&self, id: &ObjectId) -> Result<Arc<[u8]>, ObjectError> {
         if let Some(object) = self.cache.find(id) {
@@ -231,11 +255,13 @@ impl ObjectSink for PackStore {
         let Some(writer) = self.writer() else {
             return Err(StoreError::ReadOnly { path: self.set.dir.clone() }.into());
         };
+        // From here on no collection takes it away.
+        let _touched = self.touched.touch(id);
         if self.set.contains(id)? {
             return Ok(());
         }
         let damaged = self.set.damage(id).is_some();
-        writer.append(kind, id, bytes, damaged)?;
+        writer.append(kind, id, bytes, damaged, Effort::Swift)?;
         if damaged {
             self.set.set_healed(id);
         }

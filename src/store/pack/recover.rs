@@ -124,7 +124,7 @@ pub(super) struct Follower {
 
 enum Known {
     /// Nothing more will come to it.
-    Complete,
+    Complete { slot: PackSlot },
     /// Records may be appended after this offset.
     Growing { pack: Arc<Pack>, slot: PackSlot, scanned: u64 },
 }
@@ -141,7 +141,16 @@ impl Follower {
     pub(super) fn refresh(&self, set: &PackSet) -> Result<(), StoreError> {
         let mut known = self.known.lock();
         let mut sealed_packs = false;
-        for number in numbers(set)? {
+        let numbers = numbers(set)?;
+        // What the owner has removed lives on in newer packs.
+        known.retain(|number, pack| {
+            let is_there = numbers.binary_search(number).is_ok();
+            if !is_there {
+                set.remove(pack.slot());
+            }
+            is_there
+        });
+        for number in numbers {
             match known.get_mut(&number) {
                 None => {
                     let (pack, found) = match open_pack(set, number) {
@@ -156,12 +165,12 @@ impl Follower {
                     let slot = set.add(Arc::clone(&pack));
                     sealed_packs |= found.is_none();
                     let now = match found {
-                        None => Known::Complete,
+                        None => Known::Complete { slot },
                         Some(found) => Known::growing(set, pack, slot, found),
                     };
                     known.insert(number, now);
                 }
-                Some(Known::Complete) => {}
+                Some(Known::Complete { .. }) => {}
                 Some(growing) => growing.follow(set)?,
             }
         }
@@ -173,6 +182,12 @@ impl Follower {
 }
 
 impl Known {
+    fn slot(&self) -> PackSlot {
+        match self {
+            Self::Complete { slot } | Self::Growing { slot, .. } => *slot,
+        }
+    }
+
     fn growing(set: &PackSet, pack: Arc<Pack>, slot: PackSlot, found: Scan) -> Self {
         // What does not check may be about to be written.
         let scanned = found.gap.unwrap_or(found.end);
@@ -181,7 +196,8 @@ impl Known {
     }
 
     fn follow(&mut self, set: &PackSet) -> Result<(), StoreError> {
-        let Self::Growing { pack, slot, scanned } = self else { return Ok(()) };
+        let slot = self.slot();
+        let Self::Growing { pack, scanned, .. } = self else { return Ok(()) };
         let file_bytes = pack
             .reader(&set.files)
             .and_then(|file| file.len())
@@ -190,10 +206,10 @@ impl Known {
         let end = trailer.map_or(file_bytes, |trailer| trailer.footer_offset);
         if end > *scanned {
             let found = set.scan(pack, *scanned, end)?;
-            *self = Self::growing(set, Arc::clone(pack), *slot, found);
+            *self = Self::growing(set, Arc::clone(pack), slot, found);
         }
         if trailer.is_some() {
-            *self = Self::Complete;
+            *self = Self::Complete { slot };
         }
         Ok(())
     }

@@ -142,14 +142,14 @@ impl Window<'_> {
 #[cfg(test)]
 mod tests {
     use super::{Scan, scan};
-    use crate::format::pack::{RecordHeader, encode_header, with_payload};
+    use crate::format::pack::{Effort, RecordHeader, encode_header, with_payload};
     use crate::model::{ObjectId, ObjectKind};
     use proptest::prelude::{any, prop_assert, proptest};
     use std::io::Write;
 
     fn record(bytes: &[u8]) -> Vec<u8> {
         let id = ObjectId::from_bytes(*blake3::hash(bytes).as_bytes());
-        with_payload(bytes, |codec, payload| {
+        with_payload(Effort::Swift, bytes, |codec, payload| {
             let header = RecordHeader::new(ObjectKind::Chunk, id, bytes.len(), codec, payload);
             [&header.encode(), payload].concat()
         })

@@ -69,12 +69,27 @@ impl PackSet {
         (packs.len() - 1) as PackSlot // There are not 2^32 files in a directory.
     }
 
+    /// All packs, each with its slot.
+    pub(super) fn slots(&self) -> Vec<(PackSlot, Arc<Pack>)> {
+        let packs = self.packs.read();
+        let slots = (0..).zip(packs.iter()).filter(|(_, pack)| !pack.is_removed());
+        slots.map(|(slot, pack)| (slot, Arc::clone(pack))).collect()
+    }
+
     pub(super) fn packs(&self) -> Vec<Arc<Pack>> {
-        self.packs.read().clone()
+        self.slots().into_iter().map(|(_, pack)| pack).collect()
     }
 
     fn pack(&self, slot: PackSlot) -> Option<Arc<Pack>> {
-        self.packs.read().get(slot as usize).cloned()
+        self.packs.read().get(slot as usize).filter(|pack| !pack.is_removed()).cloned()
+    }
+
+    /// Forgets a pack.
+    pub(super) fn remove(&self, slot: PackSlot) {
+        if let Some(pack) = self.pack(slot) {
+            pack.set_removed();
+            self.index.forget(slot);
+        }
     }
 
     /// Every copy of an object, the newest first.
@@ -181,13 +196,12 @@ impl PackSet {
             let mut bad = None;
             let loaded = self.index.load(byte, || {
                 let mut all = Vec::new();
-                for (slot, pack) in self.packs().into_iter().enumerate() {
+                for (slot, pack) in self.slots() {
                     let Some(trailer) = pack.trailer() else { continue };
                     let (start, entries) = pack
                         .bucket(&self.files, trailer, byte)
                         .inspect_err(|_| bad = Some(slot))?;
                     let positions = (start..).zip(&entries);
-                    let slot = slot as PackSlot; // As in `add`.
                     all.extend(positions.map(|(at, entry)| SealedAt::new(&entry.id, slot, at)));
                 }
                 Ok(all)
@@ -195,7 +209,7 @@ impl PackSet {
             match (loaded, bad) {
                 (Ok(()), _) => return Ok(()),
                 (Err(error), Some(slot)) if is_damage(&error) => {
-                    self.give_up_footer(slot as PackSlot, &error)?;
+                    self.give_up_footer(slot, &error)?;
                 }
                 (Err(error), _) => return Err(error),
             }

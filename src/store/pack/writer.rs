@@ -21,7 +21,9 @@ use super::set::{PackSet, Place};
 use super::write_file::{WriteCounts, WriteFile};
 use crate::base::disk::OpenMode;
 use crate::base::limits;
-use crate::format::pack::{HEADER_BYTES, PackEntry, RecordHeader, encode_header, with_payload};
+use crate::format::pack::{
+    Effort, HEADER_BYTES, PackEntry, RecordHeader, encode_header, with_payload,
+};
 use crate::model::{ObjectId, ObjectKind};
 use crate::store::StoreError;
 
@@ -124,12 +126,13 @@ impl Writer {
         id: &ObjectId,
         bytes: &[u8],
         replace: bool,
+        effort: Effort,
     ) -> Result<(), StoreError> {
         let pending = self.tail.lock().pending_bytes();
         if pending >= limits::PACK_BUFFER_BYTES {
             self.flush()?;
         }
-        with_payload(bytes, |codec, payload| {
+        with_payload(effort, bytes, |codec, payload| {
             let header = RecordHeader::new(kind, *id, bytes.len(), codec, payload);
             let mut guard = self.tail.lock();
             let tail = &mut *guard;
