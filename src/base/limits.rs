@@ -78,15 +78,19 @@ pub const PACK_FILES_OPEN_MAX: usize = 256;
 pub const COMPRESS_BYTES_MIN: usize = 2 * 1024;
 /// As that, for objects that have stayed until a collection copies them.
 pub const RECOMPRESS_BYTES_MIN: usize = 128;
-/// Packs may take so many percent of what they took after the last collection, before the next
-/// one is made in the background,
-pub const SPACE_GARBAGE_PERCENT_MAX: u64 = 150;
+/// Packs may take so many percent of what was live at the last collection, before the next one is
+/// made in the background,
+pub const SPACE_LIVE_PERCENT_MAX: u64 = 150;
 /// and so many bytes more.
 pub const SPACE_SLACK_BYTES: u64 = 256 * 1024 * 1024;
+/// Room that is kept for a collection on a full disk: what it writes before it removes anything.
+pub const SPACE_RESERVE_BYTES: u64 = 4 * 1024 * 1024;
 /// A pack is rewritten when less than so many percent of it are live.
 pub const PACK_LIVE_PERCENT_MIN: u64 = 70;
-/// Packs smaller than this part of what they are to grow to are merged.
+/// Packs smaller than this part of what they are to grow to are small.
 pub const PACK_SMALL_PART: u64 = 4;
+/// More small packs than that are merged into one: a look into the store meets all of them.
+pub const PACKS_SMALL_MAX: usize = 8;
 /// Decompressed objects that are kept in memory, unless told otherwise.
 pub const OBJECT_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// Longest name of a ref, slashes included.
@@ -145,6 +149,9 @@ pub const JOURNAL_SEGMENT_BYTES_MIN: u64 = 4 * 1024 * 1024;
 pub const JOURNAL_SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Room for operations that make room on a full disk.
 pub const JOURNAL_RESERVE_BYTES: u64 = 2 * 1024 * 1024;
+/// A byte of the journal becomes so many in the store at most, as a rule: a new file of a few
+/// bytes takes more there. So much room is left on the disk for a checkpoint.
+pub const JOURNAL_STORED_FACTOR: u64 = 2;
 /// Room that a record may need beside its payload: the fields of the operations that are done
 /// together, two extended attributes of the largest size among them.
 pub const JOURNAL_RECORD_ROOM_BYTES: u64 = 256 * 1024;

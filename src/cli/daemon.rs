@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
+use serde::Deserialize;
 
 use super::changes::ChangeLine;
 use super::error::CliError;
+use super::gc::JsonCollected;
 use super::mountinfo::MountEntry;
 use crate::model::CommitId;
+use crate::repo::GcRequest;
 
 const COMMIT_XATTR: &str = "user.vst.commit";
 /// Answers are a line or two; longer ones are not looked at to the end.
@@ -111,6 +114,14 @@ impl Daemon {
         parse_restored(&answer).ok_or(CliError::Answer { path: control, answer })
     }
 
+    /// Begins a collection of garbage.
+    pub(super) fn ask_gc(&self, request: &GcRequest) -> Result<Asked<'_>, CliError> {
+        let path = self.control("gc");
+        let mut file = self.open(&path)?;
+        self.send(&mut file, format!("{request}\n").as_bytes())?;
+        Ok(Asked { daemon: self, path, file })
+    }
+
     /// The error for one who wants to change what this process serves read-only.
     pub(super) fn read_only(&self) -> CliError {
         CliError::ReadOnlyMount { mountpoint: self.mountpoint.clone() }
@@ -158,6 +169,36 @@ impl Daemon {
             Some(Errno::ROFS) => CliError::ReadOnlyMount { mountpoint },
             Some(Errno::ACCESS | Errno::PERM) => CliError::NotYourMount { mountpoint },
             _ => CliError::io(format!("{what} the mount {}", mountpoint.display()), error),
+        }
+    }
+}
+
+/// A collection that was asked for.
+pub(super) struct Asked<'a> {
+    daemon: &'a Daemon,
+    path: PathBuf,
+    file: File,
+}
+
+/// How it stands.
+#[derive(Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+enum GcState {
+    Running,
+    Failed { error: String },
+    Done(JsonCollected),
+}
+
+impl Asked<'_> {
+    /// What was done, once it has ended.
+    pub(super) fn ended(&self) -> Result<Option<JsonCollected>, CliError> {
+        let answer = self.daemon.answer(&self.file)?;
+        // It may have changed while it was read, and then the rest of it is of another line.
+        match serde_json::from_str(answer.lines().next().unwrap_or_default()) {
+            Ok(GcState::Running) => Ok(None),
+            Ok(GcState::Failed { error }) => Err(CliError::Refused(error)),
+            Ok(GcState::Done(collected)) => Ok(Some(collected)),
+            Err(_) => Err(CliError::Answer { path: self.path.clone(), answer }),
         }
     }
 }

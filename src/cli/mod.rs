@@ -10,6 +10,7 @@ mod commit;
 mod commit_view;
 mod daemon;
 mod error;
+mod gc;
 mod log;
 mod ls;
 mod mount;
@@ -101,6 +102,7 @@ enum Command {
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
     Restore(restore::RestoreArgs),
+    Gc(gc::GcArgs),
 }
 
 /// Does what the arguments of the process say, and tells how it went.
@@ -139,6 +141,7 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Ls(args) => ls::run(args, store, terminal),
         Command::Cat(args) => cat::run(args, store, terminal),
         Command::Restore(args) => restore::run(args, store, terminal),
+        Command::Gc(args) => gc::run(args, store, terminal),
     }
 }
 
@@ -156,7 +159,7 @@ mod tests {
     #[test]
     fn where_to_work_can_be_told_before_and_behind_every_command() {
         for command in
-            ["commit", "status", "log", "show a", "ls a", "cat a:b", "restore a", "umount a"]
+            ["commit", "status", "log", "show a", "ls a", "cat a:b", "restore a", "gc", "umount a"]
         {
             for line in [format!("vst --store s -C d {command}"), format!("vst {command} -C d")] {
                 let cli = Cli::try_parse_from(line.split(' ')).unwrap();

@@ -117,7 +117,7 @@ impl Mount {
             mount_as_user(adapter, options, config)?
         };
         let notify = KernelNotify::start(session.notifier()).map_err(MountError::Serve)?;
-        vfs.set_notify(Box::new(notify));
+        vfs.set_notify(Arc::new(notify));
         let unmounter = Unmounter::new(&options.mountpoint);
         Ok(Self { session, unmounter })
     }

@@ -54,6 +54,14 @@ pub enum JournalError {
         /// What the system said.
         source: Arc<io::Error>,
     },
+    /// No room can be set aside for a record, and so nothing was done.
+    #[error("{context}: {source}")]
+    NoRoom {
+        /// What was being done, with the path.
+        context: String,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
     /// A segment holds what no writer wrote.
     #[error("{} is damaged at offset {offset}: {detail}", file.display())]
     Corrupt {
@@ -84,7 +92,9 @@ impl JournalError {
     /// What the system said, if it was the system.
     pub fn io(&self) -> Option<&io::Error> {
         match self {
-            Self::Io { source, .. } | Self::Failed { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::NoRoom { source, .. } | Self::Failed { source, .. } => {
+                Some(source)
+            }
             Self::Corrupt { .. } | Self::UnknownFormat { .. } => None,
         }
     }

@@ -5,10 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::JournalError;
-use crate::base::disk::{Disk, DiskFile, OpenMode};
+use rustix::io::Errno;
+
+use super::{JournalError, Urgency};
+use crate::base::disk::{Disk, DiskFile, OpenMode, is_full};
 use crate::base::limits::{
     JOURNAL_RESERVE_BYTES, JOURNAL_SEGMENT_BYTES_MAX, JOURNAL_SEGMENT_BYTES_MIN,
+    JOURNAL_STORED_FACTOR,
 };
 use crate::format::journal::SegmentHeader;
 
@@ -60,13 +63,25 @@ impl Segments {
         Ok(numbers)
     }
 
-    /// Makes a segment with room for `wanted` bytes, or for fewer where the disk has no more, but
-    /// no fewer than a segment has at least. It is durable on return.
-    pub(super) fn create(&self, number: u64, wanted: u64) -> Result<Segment, JournalError> {
+    /// Makes a segment with room for `lag` bytes, or for fewer where the disk has no more, but no
+    /// fewer than a segment has at least. It is durable on return. `lag` is what the journal holds.
+    ///
+    /// What is in the journal has to go to the store, and from there on its room in the journal is
+    /// free. Unless it is urgent, a segment is refused that would leave less room than that takes.
+    pub(super) fn create(
+        &self,
+        number: u64,
+        lag: u64,
+        urgency: Urgency,
+    ) -> Result<Segment, JournalError> {
         let path = self.path(number);
-        let mut bytes = wanted.clamp(JOURNAL_SEGMENT_BYTES_MIN, JOURNAL_SEGMENT_BYTES_MAX);
+        let mut bytes = lag.clamp(JOURNAL_SEGMENT_BYTES_MIN, JOURNAL_SEGMENT_BYTES_MAX);
         loop {
-            match self.try_create(number, &path, bytes) {
+            let made = match urgency {
+                Urgency::Ordinary => self.check_room(bytes, lag),
+                Urgency::MakesRoom => Ok(()),
+            };
+            match made.and_then(|()| self.try_create(number, &path, bytes)) {
                 Err(error) if is_full(&error) && bytes > JOURNAL_SEGMENT_BYTES_MIN => {
                     bytes = (bytes / 2).max(JOURNAL_SEGMENT_BYTES_MIN);
                 }
@@ -77,6 +92,18 @@ impl Segments {
                 }
                 Ok(segment) => return Ok(segment),
             }
+        }
+    }
+
+    /// Fails like a full disk if there is no room for a segment, and for what is in it and before
+    /// it when that goes to the store.
+    fn check_room(&self, segment_bytes: u64, lag: u64) -> io::Result<()> {
+        let stored = (lag + segment_bytes).saturating_mul(JOURNAL_STORED_FACTOR);
+        let wanted = stored.saturating_add(segment_bytes);
+        match self.disk.free_bytes(&self.dir)? < wanted {
+            // As the disk itself would say it.
+            true => Err(Errno::NOSPC.into()),
+            false => Ok(()),
         }
     }
 
@@ -199,8 +226,4 @@ fn allocate(file: &dyn DiskFile, bytes: u64) -> io::Result<()> {
 /// An error of the system, met while doing `what` with `path`.
 pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> JournalError {
     JournalError::Io { context: format!("{what} {}", path.display()), source: Arc::new(source) }
-}
-
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

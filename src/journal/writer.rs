@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::segment::{Segment, failed, is_full};
+use super::segment::{Segment, failed};
 use super::{Journal, JournalError, JournalStats};
+use crate::base::disk::is_full;
 use crate::base::limits::{JOURNAL_PAYLOAD_BYTES_INLINE, JOURNAL_RECORD_ROOM_BYTES};
 use crate::format::journal::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, seal_record};
 use crate::format::worktree::JournalPosition;
@@ -226,19 +227,24 @@ impl Journal {
 
     fn create(&self, tail: &mut Tail, urgency: Urgency) -> Result<Segment, JournalError> {
         let number = tail.next_number;
-        let wanted = tail.written.bytes - tail.cut.bytes;
-        let made = match self.segments.create(number, wanted) {
+        let lag = tail.written.bytes - tail.cut.bytes;
+        let made = match self.segments.create(number, lag, urgency) {
             Err(error) if urgency == Urgency::MakesRoom && error.io().is_some_and(is_full) => {
                 self.segments.use_reserve(number)?.ok_or(error)
             }
             made => made,
         };
         tail.next_number += u64::from(made.is_ok());
-        made
+        made.map_err(|error| match error {
+            JournalError::Io { context, source } if is_full(&source) => {
+                JournalError::NoRoom { context, source }
+            }
+            error => error,
+        })
     }
 
     /// Makes ahead what will be needed soon: the next segment and the reserve. To be called now and
-    /// then by one who may wait.
+    /// then by one who may wait. A full disk is no failure: who needs the room will be told.
     pub fn prepare(&self) -> Result<(), JournalError> {
         let wanted = {
             let mut tail = self.tail.lock();
@@ -251,7 +257,10 @@ impl Journal {
             }
         };
         if let Some((number, bytes)) = wanted {
-            let segment = Arc::new(self.segments.create(number, bytes)?);
+            let segment = match self.segments.create(number, bytes, Urgency::Ordinary) {
+                Err(error) if error.io().is_some_and(is_full) => return Ok(()),
+                segment => Arc::new(segment?),
+            };
             let mut tail = self.tail.lock();
             // One with a higher number may have been made at once meanwhile.
             let is_next = tail.active.as_ref().is_none_or(|a| a.segment.number < number);
@@ -262,7 +271,10 @@ impl Journal {
                 self.segments.remove(number)?;
             }
         }
-        self.segments.fill_reserve()
+        match self.segments.fill_reserve() {
+            Err(error) if error.io().is_some_and(is_full) => Ok(()),
+            filled => filled,
+        }
     }
 
     /// Appends a record, for which room was reserved under the lock that the caller still holds. A

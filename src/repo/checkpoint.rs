@@ -104,11 +104,13 @@ impl Repo {
             }
             return Ok(());
         }
-        let mut storing = self.storing.lock();
-        if dirty_bytes() > most {
-            self.write_all(&mut storing)?;
-        }
-        Ok(())
+        self.with_room(|| {
+            let mut storing = self.storing.lock();
+            if dirty_bytes() > most {
+                self.write_all(&mut storing)?;
+            }
+            Ok(())
+        })
     }
 
     /// Makes everything durable and seals what is open.

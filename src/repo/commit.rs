@@ -69,7 +69,7 @@ impl Repo {
             return Err(RepoError::MessageTooLong { max: MESSAGE_BYTES_MAX });
         }
         let start = Instant::now();
-        let mut result = self.commit_now(request);
+        let mut result = self.with_room(|| self.commit_now(request));
         if result.is_ok()
             && (request.durable || self.options.durability == Durability::Strict)
             && let Err(error) = self.sync()

@@ -135,6 +135,14 @@ impl Repo {
         mut change: impl FnMut(&mut Edit<'_>) -> Result<T, OpError>,
     ) -> Result<T, RepoError> {
         self.make_room(needs.urgency)?;
+        self.with_room(|| self.update_once(needs, &mut change))
+    }
+
+    fn update_once<T>(
+        &self,
+        needs: Needs,
+        change: &mut impl FnMut(&mut Edit<'_>) -> Result<T, OpError>,
+    ) -> Result<T, RepoError> {
         let packs = self.history.store().packs();
         let mut src: &dyn ObjectSource = &CachedOnly(packs);
         for attempt in 0.. {
@@ -143,12 +151,24 @@ impl Repo {
                 // to wait under the lock than for ever.
                 src = packs.as_ref();
             }
-            match self.try_update(needs, src, &mut change) {
+            match self.try_update(needs, src, change) {
                 Err(RepoError::Op(OpError::Object(ObjectError::NotLoaded(id)))) => {
                     drop(packs.get(&id)?);
                 }
                 Err(RepoError::Journal(JournalError::Failed { .. })) if attempt == 0 => {
                     self.checkpoint()?;
+                }
+                // What is in the store needs its room in the journal no more.
+                Err(RepoError::Journal(JournalError::NoRoom { .. }))
+                    if attempt == 0 && self.journal.lag().0 > 0 =>
+                {
+                    self.checkpoint()?;
+                }
+                Ok(done) => {
+                    if needs.urgency == Urgency::MakesRoom {
+                        self.collecting.note_deletion();
+                    }
+                    return Ok(done);
                 }
                 result => return result,
             }
@@ -162,7 +182,8 @@ impl Repo {
         src: &dyn ObjectSource,
         change: &mut impl FnMut(&mut Edit<'_>) -> Result<T, OpError>,
     ) -> Result<T, RepoError> {
-        BUFFERS.with_borrow_mut(|(ops, record)| {
+        let mut failed = false;
+        let result = BUFFERS.with_borrow_mut(|(ops, record)| {
             ops.clear();
             let mut live = self.live.write();
             self.journal.reserve(needs.payload_bytes, needs.urgency)?;
@@ -184,14 +205,25 @@ impl Repo {
                 }
             };
             let sum = needs.payload_sum.unwrap_or_else(|| crc32c::crc32c(payload));
-            let ticket = record_ops(&self.journal, record, count, ops, payload, sum)?;
+            let ticket = match record_ops(&self.journal, record, count, ops, payload, sum) {
+                // It failed since room was reserved, and for now only a checkpoint can keep this.
+                Err(JournalError::Failed { .. }) => {
+                    failed = true;
+                    None
+                }
+                ticket => ticket?,
+            };
             drop(live);
             if let Some(ticket) = ticket {
                 self.journal.complete(ticket, payload)?;
             }
             self.keeper.look_at(&self.journal, self.options.journal_bytes_max);
             Ok(result?)
-        })
+        });
+        if failed {
+            self.checkpoint()?;
+        }
+        result
     }
 }
 

@@ -1,12 +1,16 @@
 //! What can go wrong with a repository.
 
+use std::io;
+use std::sync::Arc;
+
+use crate::base::disk::is_full;
 use crate::format::bytes::FormatError;
 use crate::journal::JournalError;
 use crate::model::{CommitId, ObjectError, ObjectId};
 use crate::store::StoreError;
 use crate::worktree::OpError;
 
-use super::RevisionError;
+use super::{GcRequestError, RevisionError};
 
 /// Why a repository cannot do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +50,18 @@ pub enum RepoError {
         /// The commit.
         commit: CommitId,
     },
+    /// A collection goes on already.
+    #[error("garbage is being collected already: wait until that has ended")]
+    Collecting,
+    /// The system has no thread for it.
+    #[error("starting a thread: {0}")]
+    Thread(#[source] Arc<io::Error>),
     /// The tree changed all the time while a restore was prepared.
     #[error("the tree is being written to all the time: stop the writers and try again")]
     Busy,
+    /// A collection was asked for in words that mean none.
+    #[error(transparent)]
+    GcRequest(#[from] GcRequestError),
     /// The message of a commit is longer than 64 KiB.
     #[error("the message is longer than {max} bytes")]
     MessageTooLong {
@@ -58,6 +71,26 @@ pub enum RepoError {
 }
 
 impl RepoError {
+    /// What the system said, if it was the system.
+    pub fn io(&self) -> Option<&io::Error> {
+        match self {
+            Self::Journal(error) => error.io(),
+            Self::Object(ObjectError::Io { source, .. })
+            | Self::Op(OpError::Object(ObjectError::Io { source, .. })) => Some(source),
+            Self::Store(StoreError::Io { source, .. }) => Some(source),
+            _ => None,
+        }
+    }
+
+    /// Tells whether the disk is full, and what was asked for can be done once more when it is not.
+    pub(super) fn wants_room(&self) -> bool {
+        match self {
+            // A record that was written in part is of something that has been done.
+            Self::Journal(JournalError::Io { .. } | JournalError::Failed { .. }) => false,
+            error => error.io().is_some_and(is_full),
+        }
+    }
+
     /// The error for an object whose bytes are not what its format says.
     pub(super) fn damaged(id: &ObjectId, error: FormatError) -> Self {
         Self::Object(ObjectError::Damaged { id: *id, detail: error.to_string() })

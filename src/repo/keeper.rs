@@ -1,6 +1,6 @@
 //! What is done behind those who change the tree: commits and much dirty data go to the store,
-//! checkpoints are made when the journal has grown, and the journal is made durable at least every
-//! second.
+//! checkpoints are made when the journal has grown, garbage is collected when the packs have, and the
+//! journal is made durable at least every second.
 //!
 //! Nothing waits for it but memory and disk, both of which are bounded elsewhere: who would exceed
 //! a bound does the work himself.
@@ -25,13 +25,17 @@ pub(super) struct Keeper {
     store: AtomicBool,
     checkpoint: AtomicBool,
     prepare: AtomicBool,
+    /// Wakes the thread that collects, which takes far longer than the others may wait.
+    collect: Sender<()>,
+    collect_woken: Receiver<()>,
 }
 
 impl Keeper {
     pub(super) fn new() -> Self {
         let (wake, woken) = bounded(1);
+        let (collect, collect_woken) = bounded(1);
         let [write, store, checkpoint, prepare] = Default::default();
-        Self { wake, woken, write, store, checkpoint, prepare }
+        Self { wake, woken, write, store, checkpoint, prepare, collect, collect_woken }
     }
 
     fn ask(&self, what: &AtomicBool) {
@@ -49,6 +53,12 @@ impl Keeper {
     /// Asks for everything dirty to be brought into the store.
     pub(super) fn store_soon(&self) {
         self.ask(&self.store);
+    }
+
+    /// Asks for a look at how much room the packs take.
+    fn collect_soon(&self) {
+        // If that is full, it has yet to look.
+        let _ = self.collect.try_send(());
     }
 
     /// Asks for what the length of the journal calls for.
@@ -69,6 +79,9 @@ impl Repo {
         let (repo, woken) = (Arc::downgrade(self), self.keeper.woken.clone());
         let run = move || keep(&repo, &woken);
         thread::Builder::new().name("vst-store".to_owned()).spawn(run)?;
+        let (repo, woken) = (Arc::downgrade(self), self.keeper.collect_woken.clone());
+        let run = move || collect(&repo, &woken);
+        thread::Builder::new().name("vst-collect".to_owned()).spawn(run)?;
         let (repo, (alive, ended)) = (Arc::downgrade(self), bounded(0));
         *self.syncing.lock() = Some(alive);
         let run = move || sync_now_and_then(&repo, &ended);
@@ -76,6 +89,7 @@ impl Repo {
         self.keeper.ask(&self.keeper.prepare);
         // What was recovered.
         self.keeper.write_soon();
+        self.keeper.collect_soon();
         Ok(())
     }
 }
@@ -97,6 +111,8 @@ fn keep(repo: &Weak<Repo>, woken: &Receiver<()>) {
                 "nothing is set aside for the journal",
                 repo.journal.prepare().map_err(Into::into),
             );
+            let reserved = repo.store().space().fill_reserve().map_err(Into::into);
+            report("nothing is set aside for a full disk", reserved);
         }
         if asked(&keeper.write) {
             report("commits wait to be stored", repo.write_commits());
@@ -107,7 +123,16 @@ fn keep(repo: &Weak<Repo>, woken: &Receiver<()>) {
         }
         if asked(&keeper.checkpoint) {
             report("the journal cannot be cut", repo.checkpoint());
-            report("garbage is not collected", repo.collect_if_worthwhile());
+            keeper.collect_soon();
+        }
+    }
+}
+
+fn collect(repo: &Weak<Repo>, woken: &Receiver<()>) {
+    while woken.recv().is_ok() {
+        let Some(repo) = repo.upgrade() else { return };
+        if let Err(error) = repo.collect_if_worthwhile() {
+            log::warn!("garbage is not collected: {error}");
         }
     }
 }

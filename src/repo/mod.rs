@@ -1,16 +1,18 @@
 //! Layer 4: a store and a working tree put together.
 //!
-//! Locks, in the order in which they are taken: `collecting`, `storing`, `committing`, `live`, those of the
-//! journal; `queue` and `newest` are leaves. `live` orders the operations, and is held while their records are
-//! appended to the journal. `committing` makes commits one after another, and is held while they
-//! hash. `storing` makes what goes to the store come one after another, and is the only one that is
-//! held while a disk is waited for, but for a restore, which lets no commit come between.
+//! Locks, in the order in which they are taken: `collecting`, `storing`, `committing`, `live`, those
+//! of the journal; `queue` and `newest` are leaves. `live` orders the operations, and is held while
+//! their records are appended to the journal. `committing` makes commits one after another, and is
+//! held while they hash. `storing` makes what goes to the store come one after another. It and
+//! `collecting`, which lets only one collect garbage, are the only ones that are held while a disk
+//! is waited for, but for a restore, which lets no commit come between.
 
 mod checkpoint;
 mod commit;
 mod edit;
 mod error;
 mod gc;
+mod gc_request;
 mod history;
 mod keeper;
 mod mark;
@@ -43,13 +45,15 @@ use crate::worktree::Worktree;
 use crate::worktree::tree::Hasher;
 
 use self::checkpoint::Unwritten;
+use self::gc::Collecting;
 use self::keeper::Keeper;
 use self::settler::Settler;
 
 pub use commit::{CommitRequest, CommitStats};
 pub use edit::Edit;
 pub use error::RepoError;
-pub use gc::{GcReport, GcRequest};
+pub use gc::GcReport;
+pub use gc_request::{GcRequest, GcRequestError};
 pub use history::{History, LogEntry};
 pub use restore::{RestoreRequest, Restored, Touched};
 pub use retention::Retention;
@@ -75,8 +79,8 @@ pub struct RepoOptions {
     /// Whether operations are put into the journal. Without it, what was done since the last
     /// checkpoint ends with the process: for measurements of what it costs.
     pub journaled: bool,
-    /// Disk that garbage may take before it is collected in the background, beside half of what
-    /// the packs took after the last collection.
+    /// Disk that garbage may take before it is collected in the background, beside half as much
+    /// as what is live.
     pub space_slack_bytes: u64,
     /// The disk that the store is on.
     pub disk: Arc<dyn Disk>,
@@ -107,10 +111,7 @@ pub struct Repo {
     journal: Journal,
     committing: Mutex<Committing>,
     storing: Mutex<Storing>,
-    /// Held by the one who collects garbage.
-    collecting: Mutex<()>,
-    /// Disk that the packs took after the last collection.
-    space_baseline: AtomicU64,
+    collecting: Collecting,
     /// What was hashed and has yet to be stored, oldest first.
     queue: Mutex<VecDeque<Unwritten>>,
     /// How many commits are in there, or on their way from there into the list of commits.
@@ -172,8 +173,7 @@ impl Repo {
             journal,
             committing: Mutex::default(),
             storing: Mutex::default(),
-            collecting: Mutex::default(),
-            space_baseline: AtomicU64::new(0),
+            collecting: Collecting::default(),
             queue: Mutex::default(),
             unwritten_commits: AtomicU64::new(0),
             changes: AtomicU64::new(0),
@@ -247,7 +247,7 @@ impl Repo {
         if !failed && bytes <= self.options.journal_bytes_max && cost <= JOURNAL_COST_MAX {
             return Ok(());
         }
-        match self.checkpoint() {
+        match self.with_room(|| self.checkpoint()) {
             Err(error) if urgency == Urgency::MakesRoom && !failed => {
                 log::warn!("the journal grows beyond its bound: {error}");
                 Ok(())

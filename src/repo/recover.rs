@@ -50,7 +50,6 @@ impl Repo {
             committing.head_root = head_root;
             committing.note_changed(changed);
         }
-        repo.note_space();
         if state.is_none() {
             // What the first operations are applied to.
             repo.checkpoint()?;

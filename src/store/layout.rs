@@ -8,6 +8,9 @@
 //! commits    see `commit_log`
 //! worktree   see `state_log`
 //! journal/   see the module `journal`
+//! live       see `space`
+//! reserve    see `space`
+//! vst.log    what the last daemons had to say, for people
 //! ```
 //!
 //! A directory without `format` is a store whose creation was interrupted if it holds nothing but
@@ -72,6 +75,14 @@ impl Layout {
 
     pub(super) fn journal(&self) -> PathBuf {
         self.root.join("journal")
+    }
+
+    pub(super) fn live(&self) -> PathBuf {
+        self.root.join("live")
+    }
+
+    pub(super) fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
     }
 
     fn format(&self) -> PathBuf {

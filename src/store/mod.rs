@@ -15,6 +15,7 @@ mod objects;
 mod options;
 mod pack;
 mod refs;
+mod space;
 mod state_log;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use self::objects::{ObjectInfo, ObjectStats, ObjectStore};
 pub use self::options::{Durability, OpenOptions};
 pub use self::pack::{CollectOptions, Collected, Collection, IoCounts, PackOptions, PackStore};
 pub use self::refs::{Expected, RefName, RefNameError, Refs};
+pub use self::space::Space;
 pub use self::state_log::StateLog;
 
 /// A store: objects, the refs that keep them alive, and the list of snapshots.
@@ -43,6 +45,7 @@ pub struct Store {
     refs: Refs,
     commits: CommitLog,
     states: StateLog,
+    space: Space,
     /// None if the store is open for reading only. Dropped last.
     lock: Option<StoreLock>,
 }
@@ -96,7 +99,8 @@ impl Store {
         let refs = Refs::open(disk, layout.refs(), options.read_only);
         let commits = CommitLog::open(disk, layout.commits(), options.read_only)?;
         let states = StateLog::open(disk, layout.states(), options.read_only)?;
-        Ok(Self { layout, options, packs: Arc::new(packs), refs, commits, states, lock })
+        let space = Space::new(disk, layout.live(), layout.reserve());
+        Ok(Self { layout, options, packs: Arc::new(packs), refs, commits, states, space, lock })
     }
 
     /// The directory.
@@ -137,6 +141,11 @@ impl Store {
     /// The states of the worktree.
     pub fn states(&self) -> &StateLog {
         &self.states
+    }
+
+    /// The room that it takes.
+    pub fn space(&self) -> &Space {
+        &self.space
     }
 
     /// The lock, if this process owns the store.

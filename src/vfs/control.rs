@@ -3,6 +3,8 @@
 //! What a file answers is made when it is opened, and again by a write to it: then the same
 //! handle reads what came of the write.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
@@ -11,7 +13,7 @@ use super::types::{Answer, of_repo};
 use super::{Attr, DirRow, EntryOut, LookupOut, Ttl, Vfs};
 use crate::base::limits::LOG_LINES_MAX;
 use crate::model::{CommitId, FileKind, Ino, Meta};
-use crate::repo::{CommitRequest, RepoError, RestoreRequest};
+use crate::repo::{CommitRequest, GcRequest, RepoError, RestoreRequest};
 use crate::worktree::{Change, ChangeKind};
 
 /// The name of the directory in the root of the mount.
@@ -29,10 +31,12 @@ pub(super) enum Control {
     Log,
     Stats,
     Restore,
+    Gc,
 }
 
-const FILES: [(Control, &str); 6] = [
+const FILES: [(Control, &str); 7] = [
     (Control::Commit, "commit"),
+    (Control::Gc, "gc"),
     (Control::Head, "head"),
     (Control::Log, "log"),
     (Control::Restore, "restore"),
@@ -43,7 +47,7 @@ const FILES: [(Control, &str); 6] = [
 /// An open control file and what it answers.
 pub(super) struct ControlFile {
     control: Control,
-    answer: Mutex<Vec<u8>>,
+    answer: Arc<Mutex<Vec<u8>>>,
 }
 
 fn ino_of(control: Control) -> u64 {
@@ -111,7 +115,7 @@ impl Vfs {
         // Answers can be dear, so one who only writes gets none.
         let answer =
             if reads { self.answer(control).map_err(|e| of_repo(&e))? } else { Vec::new() };
-        Ok(ControlFile { control, answer: Mutex::new(answer) })
+        Ok(ControlFile { control, answer: Arc::new(Mutex::new(answer)) })
     }
 
     pub(super) fn control_read(file: &ControlFile, offset: u64, len: usize, buf: &mut Vec<u8>) {
@@ -129,14 +133,19 @@ impl Vfs {
         let done = match file.control {
             Control::Commit => self.commit(text).map(|id| format!("{id}\n")),
             Control::Restore => self.restore(text),
+            Control::Gc => return self.begin_gc(text, &file.answer),
             _ => return Err(Errno::ACCESS),
         };
-        let (answer, result) = match done {
-            Ok(answer) => (answer, Ok(())),
-            Err(error) => (format!("error: {error}\n"), Err(of_repo(&error))),
-        };
-        *file.answer.lock() = answer.into_bytes();
-        result
+        let done = done.map(|answer| *file.answer.lock() = answer.into_bytes());
+        done.map_err(|error| refuse(&file.answer, &error))
+    }
+
+    /// Begins a collection. The handle reads how it stands, and then what came of it.
+    fn begin_gc(&self, text: &str, answer: &Arc<Mutex<Vec<u8>>>) -> Answer<()> {
+        let request = text.parse::<GcRequest>().map_err(RepoError::from);
+        let repo = self.live.as_ref().ok_or_else(|| self.read_only());
+        let begun = repo.and_then(|repo| self.collector.begin(repo, request?, answer));
+        begun.map_err(|error| refuse(answer, &error))
     }
 
     /// What `touch` does to a control file.
@@ -202,6 +211,7 @@ impl Vfs {
             },
             Control::Log => self.log()?.into_bytes(),
             Control::Stats => self.stats().into_bytes(),
+            Control::Gc => self.collector.answer(),
             Control::Restore => Vec::new(),
         })
     }
@@ -216,6 +226,12 @@ impl Vfs {
         }
         Ok(text)
     }
+}
+
+/// Leaves the reason for a failure to be read.
+fn refuse(answer: &Mutex<Vec<u8>>, error: &RepoError) -> Errno {
+    *answer.lock() = format!("error: {error}\n").into_bytes();
+    of_repo(error)
 }
 
 /// One changed path as a line.

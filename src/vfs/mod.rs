@@ -9,6 +9,7 @@
 //! anything else is called.
 
 pub mod acl;
+mod collect;
 mod control;
 mod data;
 mod handles;
@@ -27,13 +28,15 @@ use rustix::io::Errno;
 use crate::format::commit_log::CommitRecord;
 use crate::model::{CommitId, FileKind, Ino, Name, ObjectSource, RenameMode, RootId, Timestamp};
 use crate::repo::{History, Repo, RepoError, Touched};
+use collect::Collector;
 use control::ControlFile;
 use handles::{Handles, Lookups};
 use live::LiveDirectory;
 use snapshots::{SnapshotDirectory, Snapshots};
 
 pub use types::{
-    Answer, Attr, Caller, DirRow, EntryOut, LookupOut, OpenOut, SetAttrIn, StatfsOut, Ttl,
+    Answer, Attr, Caller, DirRow, EntryOut, LookupOut, OpenFlags, OpenOut, SetAttrIn, StatfsOut,
+    Ttl,
 };
 
 /// Tells the kernel that what it believes has changed behind its back.
@@ -60,7 +63,8 @@ pub struct Vfs {
     snapshots: Snapshots,
     directories: Handles<OpenDirectory>,
     controls: Handles<ControlFile>,
-    notify: OnceLock<Box<dyn Notify>>,
+    collector: Collector,
+    notify: OnceLock<Arc<dyn Notify>>,
 }
 
 enum OpenDirectory {
@@ -103,12 +107,17 @@ impl Vfs {
             snapshots,
             directories: Handles::default(),
             controls: Handles::default(),
+            collector: Collector::default(),
             notify: OnceLock::new(),
         }
     }
 
     /// Sets who is told of changes behind the kernel's back. Counts once.
-    pub fn set_notify(&self, notify: Box<dyn Notify>) {
+    pub fn set_notify(&self, notify: Arc<dyn Notify>) {
+        if let Some(repo) = &self.live {
+            let notify = Arc::clone(&notify);
+            repo.set_on_drop(move |commits| snapshots::announce_dropped(&*notify, commits));
+        }
         let _ = self.notify.set(notify);
     }
 
@@ -479,15 +488,4 @@ impl Vfs {
             notify.flush();
         }
     }
-}
-
-/// How a file is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenFlags {
-    /// To read it.
-    pub read: bool,
-    /// To write it.
-    pub write: bool,
-    /// To make it empty.
-    pub truncate: bool,
 }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::text::parse_time;
 use super::types::{Answer, name, of_object, of_repo};
-use super::{Attr, EntryOut, LookupOut, Ttl, Vfs};
+use super::{Attr, EntryOut, LookupOut, Notify, Ttl, Vfs};
 use crate::base::limits::SNAPSHOT_PREFIX_DIGITS_MIN;
 use crate::format::commit_log::CommitRecord;
 use crate::hash::hash;
@@ -135,6 +135,16 @@ impl Snapshots {
     fn find(&self, ino: u64) -> Answer<Node> {
         self.nodes.lock().get(&ino).map(|held| held.node.clone()).ok_or(Errno::STALE)
     }
+}
+
+/// Tells the kernel that commits are not here any more.
+pub(super) fn announce_dropped(notify: &dyn Notify, commits: &[CommitId]) {
+    for id in commits {
+        if let Ok(name) = name(id.to_string().as_bytes()) {
+            notify.entry_changed(Ino(INO), &name);
+        }
+    }
+    notify.flush();
 }
 
 /// A number from digests: evenly spread, with the top bit set, and none of the fixed ones.

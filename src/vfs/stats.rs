@@ -25,6 +25,7 @@ impl Vfs {
                 "disk_bytes": store.disk_bytes,
                 "open_packs": packs.open_files(),
                 "open_packs_max": PACK_FILES_OPEN_MAX,
+                "live_bytes": self.history.store().space().live_bytes(),
             },
             "cache": {
                 "bytes": packs.cached_bytes(),
@@ -43,6 +44,7 @@ impl Vfs {
                 "dirty_bytes_max": repo.options().dirty_bytes_max,
             });
             json["journal"] = journal(repo);
+            json["store"]["disk_bytes_max"] = json!(repo.packs_bytes_max());
         }
         format!("{json:#}\n")
     }

@@ -149,6 +149,17 @@ impl Attr {
     }
 }
 
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenFlags {
+    /// To read it.
+    pub read: bool,
+    /// To write it.
+    pub write: bool,
+    /// To make it empty.
+    pub truncate: bool,
+}
+
 /// Checks a name that the kernel sent.
 pub(super) fn name(bytes: &[u8]) -> Answer<Name> {
     Name::new(bytes).map_err(|error| match error {
@@ -192,14 +203,13 @@ pub(super) fn of_repo(error: &RepoError) -> Errno {
     }
     log::error!("{error}");
     match error {
-        RepoError::Journal(error) => error.io().map_or(Errno::IO, of_io),
-        RepoError::Object(ObjectError::Io { source, .. })
-        | RepoError::Store(StoreError::Io { source, .. }) => of_io(source),
         RepoError::Revision(_) | RepoError::NoPath { .. } => Errno::NOENT,
         RepoError::MessageTooLong { .. } => Errno::MSGSIZE,
-        RepoError::Busy => Errno::BUSY,
+        RepoError::Busy | RepoError::Collecting => Errno::BUSY,
+        RepoError::GcRequest(_) => Errno::INVAL,
+        RepoError::Thread(_) => Errno::AGAIN,
         RepoError::Store(StoreError::ReadOnly { .. }) => Errno::ROFS,
-        _ => Errno::IO,
+        error => error.io().map_or(Errno::IO, of_io),
     }
 }
 

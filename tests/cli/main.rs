@@ -2,6 +2,7 @@
 //! for what cannot be.
 
 mod change;
+mod collect;
 mod history;
 mod store;
 mod usage;

@@ -26,7 +26,7 @@ struct Progress {
 }
 
 /// Stops the writers, also when a test fails.
-struct Stop<'a>(&'a AtomicBool);
+pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {

@@ -98,6 +98,14 @@ impl TestMount {
         }
     }
 
+    /// As `prepare`, for a store elsewhere, which is not removed.
+    #[track_caller]
+    pub(crate) fn prepare_for(store: PathBuf) -> Self {
+        let mut mount = Self::prepare();
+        mount.store = store;
+        mount
+    }
+
     /// Leaves the store behind as it is, and the daemon's log; the daemon gets no chance to write.
     pub(crate) fn keep(&mut self) {
         self.dir.disable_cleanup(true);

@@ -2,6 +2,7 @@
 //! They need `/dev/fuse`, and root or `fusermount3`.
 
 mod cli;
+mod collect;
 mod concurrency;
 mod control;
 mod failure;

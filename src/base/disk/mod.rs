@@ -81,9 +81,17 @@ pub trait Disk: Send + Sync + Debug {
         Ok(missing)
     }
 
+    /// How much a process without privileges can write to the disk that a directory is on.
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+
     /// What tells this run of the machine from others: as long as it stays the same, all that was
     /// written is there.
     fn boot_id(&self) -> io::Result<[u8; 16]>;
+}
+
+/// Tells whether a disk, or what its user may take of it, is full.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// A file of a [`Disk`]. Offsets and lengths are in bytes.

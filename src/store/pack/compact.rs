@@ -19,7 +19,10 @@ use super::PackStore;
 use super::file::Pack;
 use super::index::PackSlot;
 use super::set::Place;
-use crate::base::limits::{PACK_BYTES_TARGET, PACK_LIVE_PERCENT_MIN, PACK_SMALL_PART};
+use crate::base::disk::is_full;
+use crate::base::limits::{
+    PACK_BYTES_TARGET, PACK_LIVE_PERCENT_MIN, PACK_SMALL_PART, PACKS_SMALL_MAX,
+};
 use crate::format::pack::{Effort, PackEntry};
 use crate::model::{ObjectError, ObjectId};
 use crate::store::id_hash::IdHash;
@@ -67,8 +70,13 @@ pub struct Collected {
     pub bytes_before: u64,
     /// Disk that they take now.
     pub bytes_after: u64,
-    /// Of that, records of live objects in the packs that were looked at.
-    pub live_bytes: u64,
+}
+
+impl Collected {
+    /// Disk that was freed. What others have put meanwhile counts against it.
+    pub fn freed(&self) -> u64 {
+        self.bytes_before.saturating_sub(self.bytes_after)
+    }
 }
 
 /// A collection that goes on: until it is dropped, what is put counts as live.
@@ -83,6 +91,17 @@ impl PackStore {
         *self.touched.ids.write() = Some(Mutex::default());
         Collection { store: self }
     }
+
+    /// Tells whether there are so many small packs that a collection would merge them.
+    pub fn is_scattered(&self) -> bool {
+        let bytes = |pack: &Arc<Pack>| files::file_bytes(self.set.disk(), pack.path());
+        let packs = self.set.packs();
+        packs.iter().filter_map(bytes).filter(|bytes| is_small(*bytes)).count() > PACKS_SMALL_MAX
+    }
+}
+
+fn is_small(bytes: u64) -> bool {
+    bytes < PACK_BYTES_TARGET / PACK_SMALL_PART
 }
 
 impl Drop for Collection<'_> {
@@ -125,9 +144,9 @@ impl Collection<'_> {
             let live_bytes = live.map(|entry| entry.record_bytes() as u64).sum();
             candidates.push(Candidate { slot, pack, entries, live_bytes, bytes });
         }
-        done.live_bytes = candidates.iter().map(|candidate| candidate.live_bytes).sum();
-        let small = |candidate: &Candidate| candidate.bytes < PACK_BYTES_TARGET / PACK_SMALL_PART;
-        let merge = candidates.iter().filter(|candidate| small(candidate)).count() > 1;
+        let small = |candidate: &Candidate| is_small(candidate.bytes);
+        let merge =
+            candidates.iter().filter(|candidate| small(candidate)).count() > PACKS_SMALL_MAX;
         // What makes room comes first.
         candidates.sort_by_key(|candidate| candidate.live_bytes);
         let mut copied = Ids::default();
@@ -136,11 +155,14 @@ impl Collection<'_> {
             let rewrite = options.repack || sparse || (merge && small(&candidate));
             if rewrite && let Err(error) = self.remove(&candidate, is_live, &mut copied, &mut done)
             {
-                if !matches!(error, ObjectError::Damaged { .. }) {
-                    return Err(error.into());
+                match &error {
+                    // A damaged copy may be the only one: it is no business of a collection.
+                    ObjectError::Damaged { .. } => {}
+                    // Others may be smaller, or nothing of them live.
+                    ObjectError::Io { source, .. } if is_full(source) => {}
+                    _ => return Err(error.into()),
                 }
-                // A damaged copy may be the only one: it is no business of a collection.
-                log::error!("{} stays as it is: {error}", candidate.pack.path().display());
+                log::warn!("{} stays as it is: {error}", candidate.pack.path().display());
             }
         }
         store.close()?;
@@ -179,6 +201,8 @@ impl Collection<'_> {
         let path = pack.path();
         let disk = store.set.disk();
         disk.remove_file(path).map_err(|error| StoreError::io("removing", path, error))?;
+        // Not before that: somebody could open it again.
+        pack.close_reader(&store.set.files);
         files::sync_dir(disk, &store.set.dir)?;
         let kept = (copied.len() - before) as u64;
         done.packs_removed += 1;

@@ -99,6 +99,12 @@ impl Pack {
         self.removed.store(true, Ordering::Release);
     }
 
+    /// Closes the file, so that one that was removed takes no room any more.
+    pub(super) fn close_reader(self: &Arc<Self>, files: &OpenFiles) {
+        files.queue.lock().retain(|open| !std::ptr::eq(open.as_ptr(), Arc::as_ptr(self)));
+        *self.reader.write() = None;
+    }
+
     pub(super) fn is_removed(&self) -> bool {
         self.removed.load(Ordering::Acquire)
     }

@@ -89,6 +89,7 @@ impl PackSet {
         if let Some(pack) = self.pack(slot) {
             pack.set_removed();
             self.index.forget(slot);
+            pack.close_reader(&self.files);
         }
     }
 
