@@ -17,6 +17,7 @@ mod mountinfo;
 mod paint;
 mod paths;
 mod place;
+mod progress;
 mod restore;
 mod revision;
 mod show;
@@ -27,6 +28,7 @@ mod umount;
 mod units;
 mod usage;
 mod users;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -101,6 +103,7 @@ enum Command {
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
     Restore(restore::RestoreArgs),
+    Verify(verify::VerifyArgs),
 }
 
 /// Does what the arguments of the process say, and tells how it went.
@@ -139,6 +142,7 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Ls(args) => ls::run(args, store, terminal),
         Command::Cat(args) => cat::run(args, store, terminal),
         Command::Restore(args) => restore::run(args, store, terminal),
+        Command::Verify(args) => verify::run(args, store, terminal),
     }
 }
 

@@ -14,6 +14,8 @@ mod gc;
 mod history;
 mod keeper;
 mod mark;
+mod mend;
+mod reach;
 mod recover;
 mod restore;
 mod retention;
@@ -22,6 +24,8 @@ mod settler;
 mod status;
 #[cfg(test)]
 mod tests;
+mod verify;
+mod walk;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -51,9 +55,11 @@ pub use edit::Edit;
 pub use error::RepoError;
 pub use gc::{GcReport, GcRequest};
 pub use history::{History, LogEntry};
+pub use mend::{Mended, mend};
 pub use restore::{RestoreRequest, Restored, Touched};
 pub use retention::Retention;
 pub use revision::{Revision, RevisionError};
+pub use verify::{Holder, Hurt, Verified, verify};
 
 /// How a repository is opened.
 #[derive(Clone, Debug)]
