@@ -59,6 +59,10 @@ impl Journal {
             let Some(mut reader) = reader else { continue };
             let file = segments.path(number);
             if reader.header_damaged {
+                // Whoever made it may have been killed before it wrote the header.
+                if last_written(&mut reader, SEGMENT_HEADER_BYTES as u64)?.is_none() {
+                    continue;
+                }
                 let detail = "the header of the segment is damaged".to_owned();
                 found.push(SegmentDamage { file: file.clone(), offset: 0, detail });
             }

@@ -3,8 +3,8 @@
 //! First every object is read and hashed, pack by pack, in parallel. Then all that commits, refs
 //! and the worktree lead to is followed, which finds what is missing and names the paths that are
 //! hurt. It works beside the process that owns the store, and changes nothing. What that process
-//! is in the middle of may look like damage for a moment: the second look is repeated until two
-//! of them agree.
+//! is in the middle of may look like damage for a moment: what the second look finds, another one
+//! has to find as well.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -87,27 +87,37 @@ impl Verifier {
     ) -> Result<Self, RepoError> {
         let source = inspection.source()?;
         let mut packs = inspection.check_packs(progress)?;
-        let mut before = None;
-        let mut tries = 0;
-        let (lists, look) = loop {
-            let lists = inspection.lists()?;
-            let look = look(inspection, &source, &packs, &lists)?;
-            tries += 1;
-            let is_well = look.findings.is_empty() && look.hurt.is_empty();
-            if is_well || before.as_ref() == Some(&look) || tries == VERIFY_TRIES_MAX {
-                break (lists, look);
+        let mut lists = inspection.lists()?;
+        let mut seen = look(inspection, &source, &packs, &lists)?;
+        for _ in 1..VERIFY_TRIES_MAX {
+            if seen.is_well() {
+                break;
             }
-            before = Some(look);
-        };
+            let before = seen;
+            lists = inspection.lists()?;
+            seen = look(inspection, &source, &packs, &lists)?;
+            if seen == before {
+                break;
+            }
+            // Damage stays where it is.
+            seen.findings.retain(|finding| before.findings.contains(finding));
+            seen.hurt.retain(|hurt| before.hurt.contains(hurt));
+        }
         packs.findings.retain(|finding| inspection.is_there(finding));
         let mut findings = packs.findings.clone();
         let is_known = |finding: &Finding| {
             finding.object.is_some() && packs.findings.iter().any(|f| f.object == finding.object)
         };
-        findings.extend(look.findings.into_iter().filter(|finding| !is_known(finding)));
+        findings.extend(seen.findings.into_iter().filter(|finding| !is_known(finding)));
         let verified =
-            Verified { findings, hurt: look.hurt, read: packs.read, commits: look.commits };
+            Verified { findings, hurt: seen.hurt, read: packs.read, commits: seen.commits };
         Ok(Self { packs, lists, verified })
+    }
+}
+
+impl Look {
+    fn is_well(&self) -> bool {
+        self.findings.is_empty() && self.hurt.is_empty()
     }
 }
 

@@ -5,3 +5,4 @@ mod change;
 mod history;
 mod store;
 mod usage;
+mod verify;

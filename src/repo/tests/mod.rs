@@ -1,6 +1,7 @@
 //! A repository on a disk that loses its power, fills up and fails.
 
 mod crash;
+mod damage;
 mod faults;
 mod verify;
 mod world;
