@@ -2,7 +2,8 @@
 //!
 //! What a writer leaves that was killed is no damage: a record of which a beginning is there, and
 //! large payloads that are not there to the end. The order of writing tells them from damage: the
-//! end of what was being written cannot be there, nor anything behind it. It does not tell a
+//! end of what was being written cannot be there, nor anything behind it, and a commit comes after
+//! all that is in it. That does not tell a
 //! record whose end was lost from one that was never completed, and after a power loss it tells
 //! nothing, since then anything may be missing: such a journal ends where it does not check.
 
@@ -15,9 +16,10 @@ use super::segment::Segments;
 use super::{Journal, JournalError};
 use crate::base::disk::{Disk, OpenMode};
 use crate::base::limits::{JOURNAL_PAYLOAD_BYTES_INLINE, JOURNAL_SEGMENT_BYTES_MAX};
-use crate::format::journal::{RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES};
+use crate::format::journal::{RECORD_HEADER_BYTES, Record, RecordHeader, SEGMENT_HEADER_BYTES};
 use crate::format::worktree::JournalPosition;
 
+const PAYLOAD: &str = "the checksum of a payload does not match";
 /// How much is read at a time when a segment is searched.
 const SEARCH_BYTES: u64 = 1024 * 1024;
 
@@ -80,8 +82,17 @@ impl Journal {
 
 /// The first thing that is wrong with the records of a segment, unless it is what a writer leaves.
 fn fault(reader: &mut SegmentReader) -> Result<Option<(u64, String)>, JournalError> {
+    let mut mark = 0;
     loop {
         match reader.next() {
+            Ok(Some(Record::Mark)) => mark = reader.seq,
+            Ok(Some(Record::Commit(_))) => {
+                // A commit waits for every payload before its mark.
+                let lost = reader.incomplete.first().filter(|(_, seq, _)| *seq < mark);
+                if let Some((at, ..)) = lost {
+                    return Ok(Some((*at, PAYLOAD.to_owned())));
+                }
+            }
             Ok(Some(_)) => {}
             Ok(None) => break,
             Err(JournalError::Corrupt { offset, detail, .. }) => return Ok(Some((offset, detail))),
@@ -97,7 +108,7 @@ fn fault(reader: &mut SegmentReader) -> Result<Option<(u64, String)>, JournalErr
         let is_small = header.payload_len as usize <= JOURNAL_PAYLOAD_BYTES_INLINE;
         // A small payload is written together with what follows it, so nothing does.
         if (is_small && end < reader.at) || is_written(reader, end)? {
-            return said(at, "the checksum of a payload does not match");
+            return said(at, PAYLOAD);
         }
     }
     let at = reader.at;

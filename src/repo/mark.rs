@@ -1,6 +1,7 @@
 //! Finding all objects that something leads to.
 //!
-//! Every node is read once, chunks never; the set takes about 50 bytes an object.
+//! Every node is read once, chunks never; the sets take about 50 bytes an object, and as much again
+//! for a node.
 
 use std::collections::HashSet;
 

@@ -129,7 +129,7 @@ fn read_all(disk: &dyn Disk, path: &Path) -> Result<(Vec<ObjectId>, u64), StoreE
 mod tests {
     use std::sync::Arc;
 
-    use super::{RECORD_BYTES, RECORDS_KEPT, StateLog};
+    use super::{HEADER_BYTES, RECORD_BYTES, RECORDS_KEPT, StateLog};
     use crate::base::disk::{Disk, RealDisk};
     use crate::base::limits::STATE_LOG_BYTES_MAX;
     use crate::model::ObjectId;
@@ -161,6 +161,26 @@ mod tests {
             log.append(&id(9), Durability::Strict).unwrap();
             assert_eq!(log.states().unwrap(), [id(9), id(2), id(1)]);
         }
+    }
+
+    #[test]
+    fn a_damaged_record_does_not_hide_the_newer_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("worktree");
+        StateLog::create(&RealDisk, &path).unwrap();
+        let log = StateLog::open(&disk(), path.clone(), false).unwrap();
+        for number in 1..=4 {
+            log.append(&id(number), Durability::Fast).unwrap();
+        }
+        drop(log);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[HEADER_BYTES + RECORD_BYTES + 5] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let log = StateLog::open(&disk(), path.clone(), false).unwrap();
+        assert_eq!(log.states().unwrap(), [id(4), id(3), id(1)]);
+        log.append(&id(5), Durability::Fast).unwrap();
+        assert_eq!(log.states().unwrap(), [id(5), id(4), id(3), id(1)]);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), (bytes.len() + RECORD_BYTES) as u64);
     }
 
     #[test]

@@ -270,8 +270,8 @@ impl Check<'_> {
         entries.sort_unstable_by_key(|entry| (entry.id, std::cmp::Reverse(entry.offset)));
         entries.dedup_by_key(|entry| entry.id);
         let footer = encode_footer(&entries, end).bytes;
-        // One byte more than a footer has.
-        let len = (self.file_bytes - end).min(footer.len() as u64 + 1) as usize;
+        // One byte more than a footer has. A file may be shorter than the header of a pack.
+        let len = self.file_bytes.saturating_sub(end).min(footer.len() as u64 + 1) as usize;
         let mut tail = vec![0; len];
         if self.file.read_exact_at(&mut tail, end).is_err() {
             return Some((end, "the footer cannot be read"));
