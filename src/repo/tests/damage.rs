@@ -2,6 +2,7 @@
 //! and names whom it hurts, or it does no harm; and what can be mended is as it was.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::once;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -321,7 +322,7 @@ fn a_damaged_list_or_format_is_found_and_rebuilt() {
     for (file, header_bytes, record_bytes) in lists {
         let len = sound.bytes(file).len();
         let starts = (header_bytes..len).step_by(record_bytes);
-        let regions = starts.map(|at| at..at + record_bytes).chain([0..header_bytes.max(1)]);
+        let regions = starts.map(|at| at..at + record_bytes).chain(once(0..header_bytes.max(1)));
         let all = regions.flat_map(|region| places(&region));
         for (at, damage) in all.flat_map(|at| ALL.map(|damage| (at.clone(), damage))) {
             let Some(disk) = sound.damaged(file, damage, &at) else { continue };
@@ -419,8 +420,8 @@ fn damage_of_the_journal_is_found_unless_it_looks_like_an_end() {
     assert_clean(&verified(&disk), "killed");
     let file = path.strip_prefix(DIR).expect("it is in the store");
     let last = records.last().expect("there are records")[0].start;
-    let header = [0..SEGMENT_HEADER_BYTES];
-    let regions = records.iter().flatten().chain(&header).filter(|region| !region.is_empty());
+    let header = 0..SEGMENT_HEADER_BYTES;
+    let regions = records.iter().flatten().chain(once(&header)).filter(|region| !region.is_empty());
     let mut count = 0;
     for at in regions.flat_map(places) {
         for damage in [Damage::Flip, Damage::Zero, Damage::Cut] {
