@@ -421,7 +421,13 @@ fn damage_of_the_journal_is_found_unless_it_looks_like_an_end() {
     let file = path.strip_prefix(DIR).expect("it is in the store");
     let last = records.last().expect("there are records")[0].start;
     let header = 0..SEGMENT_HEADER_BYTES;
-    let regions = records.iter().flatten().chain(once(&header)).filter(|region| !region.is_empty());
+    // Some stand for all: each look reads a whole segment.
+    let regions = records
+        .iter()
+        .step_by(3)
+        .flatten()
+        .chain(once(&header))
+        .filter(|region| !region.is_empty());
     let mut count = 0;
     for at in regions.flat_map(places) {
         for damage in [Damage::Flip, Damage::Zero, Damage::Cut] {
