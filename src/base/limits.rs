@@ -171,3 +171,9 @@ pub const JOURNAL_COST_CHECKPOINT: u64 = 256 * 1024;
 pub const JOURNAL_COST_MAX: u64 = 512 * 1024;
 /// Longest time that passes until what was done is made durable without being asked for.
 pub const JOURNAL_SYNC_INTERVAL: Duration = Duration::from_millis(900);
+
+/// Most paths that are named of what is hurt in one commit.
+pub const HURT_PATHS_MAX: usize = 20;
+/// How often a store that somebody writes to is looked at again, to tell damage from what was on
+/// its way.
+pub const VERIFY_TRIES_MAX: usize = 4;

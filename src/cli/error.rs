@@ -110,6 +110,18 @@ pub(super) enum CliError {
         /// What to do instead.
         advice: String,
     },
+    /// Damage was found, and has been told.
+    #[error("the store is damaged")]
+    Damaged,
+    /// What is mounted must not change below the mount.
+    #[error(
+        "the store is mounted on {}: `vst umount {}`, then repair it", mountpoint.display(),
+        shell(mountpoint)
+    )]
+    RepairOfMounted {
+        /// Where it is mounted.
+        mountpoint: PathBuf,
+    },
     /// A mount cannot be made.
     #[error(transparent)]
     Mount(#[from] super::mount::MountRefusal),
@@ -146,6 +158,7 @@ impl CliError {
                 return ExitCode::SUCCESS;
             }
             Self::Reported(code) => return ExitCode::from(*code),
+            Self::Damaged => return ExitCode::FAILURE,
             _ => report_line(&self.to_string()),
         }
         match self {

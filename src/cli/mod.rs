@@ -18,6 +18,7 @@ mod mountinfo;
 mod paint;
 mod paths;
 mod place;
+mod progress;
 mod restore;
 mod revision;
 mod show;
@@ -28,6 +29,7 @@ mod umount;
 mod units;
 mod usage;
 mod users;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -103,6 +105,7 @@ enum Command {
     Cat(cat::CatArgs),
     Restore(restore::RestoreArgs),
     Gc(gc::GcArgs),
+    Verify(verify::VerifyArgs),
 }
 
 /// Does what the arguments of the process say, and tells how it went.
@@ -142,6 +145,7 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Cat(args) => cat::run(args, store, terminal),
         Command::Restore(args) => restore::run(args, store, terminal),
         Command::Gc(args) => gc::run(args, store, terminal),
+        Command::Verify(args) => verify::run(args, store, terminal),
     }
 }
 

@@ -11,10 +11,11 @@ use super::error::{CliError, report_line};
 use super::mountinfo::{MountEntry, MountTable};
 use super::paths::path_text;
 use super::users;
+use crate::base::disk::{Disk, RealDisk};
 use crate::base::limits::OBJECT_CACHE_BYTES;
 use crate::model::CommitId;
-use crate::repo::{History, Repo, RepoError, RepoOptions};
-use crate::store::{OpenOptions, Store, StoreError};
+use crate::repo::{History, Mended, Repo, RepoError, RepoOptions, Verified, mend, verify};
+use crate::store::{OpenOptions, Progress, Store, StoreError};
 
 /// The store that a command is about.
 pub(super) struct Place {
@@ -139,6 +140,22 @@ impl Place {
         Ok(result)
     }
 
+    /// Looks for damage, beside the process that owns the store if there is one.
+    pub(super) fn verify(
+        &self,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Verified, CliError> {
+        Ok(verify(&disk(), &self.store, progress)?)
+    }
+
+    /// Mends what is damaged, if the store is not mounted.
+    pub(super) fn mend(&self, progress: &(dyn Fn(Progress) + Sync)) -> Result<Mended, CliError> {
+        if let Some(mount) = self.mounts.last() {
+            return Err(CliError::RepairOfMounted { mountpoint: mount.mountpoint.clone() });
+        }
+        Ok(mend(&disk(), &self.store, progress)?)
+    }
+
     /// Where in the tree a path argument leads: relative to the current directory if that is in a
     /// mount of the store, otherwise to the top. Nothing has to be there.
     pub(super) fn path_in_tree(&self, argument: &OsStr) -> Result<Vec<u8>, CliError> {
@@ -160,6 +177,10 @@ impl Place {
         };
         normal(&path).ok_or_else(outside)
     }
+}
+
+fn disk() -> Arc<dyn Disk> {
+    Arc::new(RealDisk)
 }
 
 /// Joins the names of a path that begins at the top of the tree. `None` if it leads above that.

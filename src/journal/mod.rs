@@ -23,6 +23,7 @@
 //! condition is waited for, and no disk is waited for under either, but when a new segment has to
 //! be made at once.
 
+mod check;
 mod recover;
 mod segment;
 mod sync;
@@ -40,6 +41,7 @@ use self::segment::Segments;
 use self::sync::SyncState;
 use self::writer::Tail;
 
+pub use self::check::SegmentDamage;
 pub use self::recover::Recovered;
 pub use self::writer::{Point, RecordBuffer, Ticket, Urgency};
 

@@ -64,7 +64,8 @@ impl Journal {
             }
             let start = if number == from.segment { from.offset } else { 0 };
             let start = start.max(SEGMENT_HEADER_BYTES as u64);
-            let Some(mut reader) = SegmentReader::open(&segments, number, start, seq)? else {
+            let opened = SegmentReader::open(&segments, number, OpenMode::Write, start, seq)?;
+            let Some(mut reader) = opened else {
                 segments.remove(number)?;
                 continue;
             };
@@ -111,41 +112,45 @@ impl Journal {
 }
 
 /// Reads the records of a segment.
-struct SegmentReader {
+pub(super) struct SegmentReader {
     number: u64,
-    path: std::path::PathBuf,
+    pub(super) path: std::path::PathBuf,
     file: Box<dyn DiskFile>,
-    file_bytes: u64,
+    pub(super) file_bytes: u64,
     /// Written in this run of the machine, so that all that was written is there.
-    whole: bool,
+    pub(super) whole: bool,
+    /// The header of the segment does not check.
+    pub(super) header_damaged: bool,
     window: Vec<u8>,
     window_at: u64,
     /// Where the next record begins.
-    at: u64,
-    seq: u64,
+    pub(super) at: u64,
+    pub(super) seq: u64,
     /// Records without their payload: where, which number, how many bytes.
-    incomplete: Vec<(u64, u64, RecordHeader)>,
+    pub(super) incomplete: Vec<(u64, u64, RecordHeader)>,
     /// Bytes that are no record follow.
     torn: bool,
 }
 
 impl SegmentReader {
     /// `None` if the file was never begun.
-    fn open(
+    pub(super) fn open(
         segments: &Segments,
         number: u64,
+        mode: OpenMode,
         start: u64,
         seq: u64,
     ) -> Result<Option<Self>, JournalError> {
         let path = segments.path(number);
         let io = |error| failed("reading", &path, error);
-        let file = segments.disk.open(&path, OpenMode::Write).map_err(io)?;
+        let file = segments.disk.open(&path, mode).map_err(io)?;
         let file_bytes = file.len().map_err(io)?;
         let mut header = [0; SEGMENT_HEADER_BYTES];
         if file_bytes < header.len() as u64 {
             return Ok(None);
         }
         file.read_exact_at(&mut header, 0).map_err(io)?;
+        let mut header_damaged = false;
         let whole = match SegmentHeader::decode(&header) {
             Ok(header) => header.number == number && header.boot_id == segments.boot_id,
             Err(SegmentError::Version(_)) => {
@@ -154,6 +159,7 @@ impl SegmentReader {
             Err(SegmentError::Header) => {
                 // Its records have checksums of their own.
                 log::warn!("{} at offset 0: {}", path.display(), SegmentError::Header);
+                header_damaged = true;
                 false
             }
         };
@@ -165,6 +171,7 @@ impl SegmentReader {
             file,
             file_bytes,
             whole,
+            header_damaged,
             window,
             window_at,
             at,
@@ -175,7 +182,7 @@ impl SegmentReader {
     }
 
     /// So many bytes from an offset on, or `None` if the file ends before.
-    fn bytes(&mut self, at: u64, len: u64) -> Result<Option<&[u8]>, JournalError> {
+    pub(super) fn bytes(&mut self, at: u64, len: u64) -> Result<Option<&[u8]>, JournalError> {
         let end = at.saturating_add(len);
         if end > self.file_bytes {
             return Ok(None);
@@ -198,7 +205,7 @@ impl SegmentReader {
     }
 
     /// The next record, `None` at the end.
-    fn next(&mut self) -> Result<Option<Record>, JournalError> {
+    pub(super) fn next(&mut self) -> Result<Option<Record>, JournalError> {
         loop {
             let Some(bytes) = self.header()? else { return Ok(None) };
             let header = RecordHeader::decode(&bytes);

@@ -16,6 +16,8 @@ mod gc_request;
 mod history;
 mod keeper;
 mod mark;
+mod mend;
+mod reach;
 mod recover;
 mod restore;
 mod retention;
@@ -24,6 +26,8 @@ mod settler;
 mod status;
 #[cfg(test)]
 mod tests;
+mod verify;
+mod walk;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -55,9 +59,11 @@ pub use error::RepoError;
 pub use gc::GcReport;
 pub use gc_request::{GcRequest, GcRequestError};
 pub use history::{History, LogEntry};
+pub use mend::{Mended, mend};
 pub use restore::{RestoreRequest, Restored, Touched};
 pub use retention::Retention;
 pub use revision::{Revision, RevisionError};
+pub use verify::{Holder, Hurt, Verified, verify};
 
 /// How a repository is opened.
 #[derive(Clone, Debug)]

@@ -85,7 +85,7 @@ impl Layout {
         self.root.join("reserve")
     }
 
-    fn format(&self) -> PathBuf {
+    pub(super) fn format(&self) -> PathBuf {
         self.root.join("format")
     }
 
@@ -170,7 +170,7 @@ impl Layout {
     }
 
     /// Makes all that a store consists of, durably, and `format` as the last. The lock is held.
-    pub(super) fn create(&self, _lock: &StoreLock) -> Result<(), StoreError> {
+    pub(super) fn create(&self, lock: &StoreLock) -> Result<(), StoreError> {
         let disk = &*self.disk;
         for dir in [self.packs(), self.refs(), self.journal()] {
             if !files::is_dir(disk, &dir) {
@@ -181,8 +181,13 @@ impl Layout {
         StateLog::create(disk, &self.states())?;
         // Who made the directory may have died before it was durable.
         self.sync()?;
+        self.write_format(lock)
+    }
+
+    /// Writes the file that vouches for the others, durably. The lock is held.
+    pub(super) fn write_format(&self, _lock: &StoreLock) -> Result<(), StoreError> {
         let text = format!("{FORMAT_PREFIX}{VERSION}\n");
-        files::replace(disk, &self.format(), text.as_bytes(), Durability::Strict)
+        files::replace(&*self.disk, &self.format(), text.as_bytes(), Durability::Strict)
     }
 }
 

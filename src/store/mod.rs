@@ -8,6 +8,7 @@ mod commit_log;
 mod error;
 mod files;
 mod id_hash;
+mod inspect;
 mod layout;
 mod lock;
 mod memory;
@@ -28,6 +29,7 @@ use crate::base::disk::Disk;
 
 pub use self::commit_log::CommitLog;
 pub use self::error::StoreError;
+pub use self::inspect::{Finding, Inspection, Lists, PacksChecked, Part, Progress};
 pub use self::lock::StoreLock;
 pub use self::memory::MemoryStore;
 pub use self::objects::{ObjectInfo, ObjectStats, ObjectStore};

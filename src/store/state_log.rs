@@ -50,12 +50,11 @@ impl StateLog {
         path: PathBuf,
         read_only: bool,
     ) -> Result<Self, StoreError> {
-        let ids = read_all(&**disk, &path)?;
+        let (ids, mut end) = read_all(&**disk, &path)?;
         let disk = Arc::clone(disk);
         if read_only {
             return Ok(Self { disk, path, writer: None });
         }
-        let mut end = (HEADER_BYTES + ids.len() * RECORD_BYTES) as u64;
         if end > STATE_LOG_BYTES_MAX {
             let mut bytes = encode_header().to_vec();
             let keep = ids.len().saturating_sub(RECORDS_KEPT);
@@ -73,7 +72,7 @@ impl StateLog {
     /// The states that are listed, newest first. The first whose objects are all there counts:
     /// after a power loss, later ones may have come to the disk before their objects.
     pub fn states(&self) -> Result<Vec<ObjectId>, StoreError> {
-        let mut ids = read_all(&*self.disk, &self.path)?;
+        let (mut ids, _) = read_all(&*self.disk, &self.path)?;
         ids.reverse();
         Ok(ids)
     }
@@ -104,7 +103,8 @@ impl StateLog {
 /// How many of the last records survive when a long list is cut down.
 const RECORDS_KEPT: usize = 64;
 
-fn read_all(disk: &dyn Disk, path: &Path) -> Result<Vec<ObjectId>, StoreError> {
+/// The states that are listed, oldest first, and where the last whole record ends.
+fn read_all(disk: &dyn Disk, path: &Path) -> Result<(Vec<ObjectId>, u64), StoreError> {
     let bytes = files::read_all(disk, path)?;
     if !has_header(&bytes) {
         return Err(StoreError::Corrupt {
@@ -113,14 +113,23 @@ fn read_all(disk: &dyn Disk, path: &Path) -> Result<Vec<ObjectId>, StoreError> {
             detail: "not a list of states of a known version".to_owned(),
         });
     }
-    Ok(bytes[HEADER_BYTES..].chunks(RECORD_BYTES).map_while(decode_record).collect())
+    let (rows, _) = bytes[HEADER_BYTES..].as_chunks::<RECORD_BYTES>();
+    let rows: Vec<Option<ObjectId>> = rows.iter().map(|row| decode_record(row)).collect();
+    let rows_whole = rows.iter().rposition(Option::is_some).map_or(0, |at| at + 1);
+    let ids: Vec<ObjectId> = rows.into_iter().flatten().collect();
+    let damaged = rows_whole - ids.len();
+    if damaged > 0 {
+        // The newest one counts, not the last one before the damage.
+        log::error!("{}: {damaged} damaged records are left out", path.display());
+    }
+    Ok((ids, (HEADER_BYTES + rows_whole * RECORD_BYTES) as u64))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use super::{RECORD_BYTES, RECORDS_KEPT, StateLog};
+    use super::{HEADER_BYTES, RECORD_BYTES, RECORDS_KEPT, StateLog};
     use crate::base::disk::{Disk, RealDisk};
     use crate::base::limits::STATE_LOG_BYTES_MAX;
     use crate::model::ObjectId;
@@ -152,6 +161,26 @@ mod tests {
             log.append(&id(9), Durability::Strict).unwrap();
             assert_eq!(log.states().unwrap(), [id(9), id(2), id(1)]);
         }
+    }
+
+    #[test]
+    fn a_damaged_record_does_not_hide_the_newer_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("worktree");
+        StateLog::create(&RealDisk, &path).unwrap();
+        let log = StateLog::open(&disk(), path.clone(), false).unwrap();
+        for number in 1..=4 {
+            log.append(&id(number), Durability::Fast).unwrap();
+        }
+        drop(log);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[HEADER_BYTES + RECORD_BYTES + 5] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let log = StateLog::open(&disk(), path.clone(), false).unwrap();
+        assert_eq!(log.states().unwrap(), [id(4), id(3), id(1)]);
+        log.append(&id(5), Durability::Fast).unwrap();
+        assert_eq!(log.states().unwrap(), [id(5), id(4), id(3), id(1)]);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), (bytes.len() + RECORD_BYTES) as u64);
     }
 
     #[test]

@@ -6,3 +6,4 @@ mod collect;
 mod history;
 mod store;
 mod usage;
+mod verify;

@@ -5,8 +5,8 @@ use std::process::{Command, Output};
 
 use crate::store::{TestStore, VST, one_error, text};
 
-const COMMANDS: [&str; 9] =
-    ["mount", "umount", "commit", "status", "log", "show", "ls", "cat", "restore"];
+const COMMANDS: [&str; 10] =
+    ["mount", "umount", "commit", "status", "log", "show", "ls", "cat", "restore", "verify"];
 
 fn vst(args: &[&str]) -> Output {
     Command::new(VST).args(args).current_dir("/").output().expect("the binary has been built")

@@ -12,6 +12,7 @@ mod round_trip;
 mod shell;
 mod tools;
 mod tree;
+mod verify;
 
 /// The harness watched at work, as far as that needs no working mount.
 mod harness_tests {

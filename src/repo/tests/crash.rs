@@ -8,7 +8,7 @@ use crate::base::disk::sim::SimDisk;
 use crate::repo::{CommitRequest, Repo};
 
 /// The tree after each number of actions.
-fn states_of(actions: &[Action]) -> (Vec<Dump>, u64) {
+pub(super) fn states_of(actions: &[Action]) -> (Vec<Dump>, u64) {
     let disk = new_disk();
     let mut repo = Some(open(&disk).expect("an empty disk"));
     let mut promises = Promises::default();
@@ -22,7 +22,7 @@ fn states_of(actions: &[Action]) -> (Vec<Dump>, u64) {
 }
 
 /// Does the actions until the process is ended before this step.
-fn run_until(actions: &[Action], step: u64) -> (SimDisk, Promises) {
+pub(super) fn run_until(actions: &[Action], step: u64) -> (SimDisk, Promises) {
     let disk = new_disk();
     disk.end_at(step);
     let mut promises = Promises::default();

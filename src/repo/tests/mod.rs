@@ -1,6 +1,8 @@
 //! A repository on a disk that loses its power, fills up and fails.
 
 mod crash;
+mod damage;
 mod faults;
 mod space;
+mod verify;
 mod world;

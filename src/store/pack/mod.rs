@@ -9,9 +9,11 @@
 //! brought it to the page cache; and when the machine does, until a `sync` has brought it to the
 //! disk. Dropping a store neither flushes nor syncs.
 
+mod check;
 mod compact;
 mod file;
 mod index;
+mod mend;
 mod recover;
 mod scan;
 mod set;
@@ -20,13 +22,16 @@ mod tests;
 mod write_file;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+pub(super) use self::check::{CheckedPack, check_pack};
 use self::compact::Touched;
 pub use self::compact::{CollectOptions, Collected, Collection};
+pub(super) use self::mend::mend_pack;
 use self::recover::Follower;
+pub(super) use self::recover::numbers;
 use self::set::PackSet;
 use self::writer::Writer;
 use super::cache::ObjectCache;
@@ -231,6 +236,11 @@ impl PackStore {
         entries.sort_unstable_by_key(|entry| entry.offset);
         Ok(entries)
     }
+}
+
+/// The file of the pack with this number.
+pub(super) fn path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(file::file_name(number))
 }
 
 fn is_gone(error: &std::io::Error) -> bool {

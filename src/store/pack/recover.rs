@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -12,6 +13,7 @@ use super::index::PackSlot;
 use super::scan::Scan;
 use super::set::{PackSet, is_damage};
 use super::writer::Unsealed;
+use crate::base::disk::Disk;
 use crate::base::limits;
 use crate::format::pack::{
     FANOUT_BYTES, HEADER_BYTES, PackError, TRAILER_BYTES, Trailer, check_header,
@@ -19,8 +21,8 @@ use crate::format::pack::{
 use crate::store::{StoreError, files};
 
 /// The numbers of all packs in the directory, rising.
-fn numbers(set: &PackSet) -> Result<Vec<u64>, StoreError> {
-    let names = files::names_in(set.disk(), &set.dir)?;
+pub(in crate::store) fn numbers(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, StoreError> {
+    let names = files::names_in(disk, dir)?;
     let mut numbers: Vec<_> = names.iter().filter_map(|name| number_of(name)).collect();
     numbers.sort_unstable();
     Ok(numbers)
@@ -31,7 +33,7 @@ fn numbers(set: &PackSet) -> Result<Vec<u64>, StoreError> {
 pub(super) fn open_for_writing(set: &PackSet) -> Result<(Vec<Unsealed>, u64), StoreError> {
     let mut unsealed = Vec::new();
     let mut next_number = 1;
-    for number in numbers(set)? {
+    for number in numbers(set.disk(), &set.dir)? {
         next_number = number.saturating_add(1);
         let (pack, found) = open_pack(set, number)?;
         let slot = set.add(Arc::clone(&pack));
@@ -141,7 +143,7 @@ impl Follower {
     pub(super) fn refresh(&self, set: &PackSet) -> Result<(), StoreError> {
         let mut known = self.known.lock();
         let mut sealed_packs = false;
-        let numbers = numbers(set)?;
+        let numbers = numbers(set.disk(), &set.dir)?;
         // What the owner has removed lives on in newer packs.
         known.retain(|number, pack| {
             let is_there = numbers.binary_search(number).is_ok();

@@ -33,7 +33,7 @@ pub(super) struct Scan {
 /// Scans the records of a file from `start`, where one begins, up to `limit` (of the file, or
 /// where its footer begins).
 pub(super) fn scan(file: &dyn DiskFile, start: u64, limit: u64) -> Scan {
-    let mut window = Window { file, limit, start: 0, bytes: Vec::new() };
+    let mut window = Window::new(file, limit);
     let start = start.max(HEADER_BYTES as u64);
     let mut found =
         Scan { entries: Vec::new(), damaged: Vec::new(), end: start, gap: None, failure: None };
@@ -98,16 +98,20 @@ fn next_record(
 }
 
 /// A piece of the file in memory.
-struct Window<'a> {
+pub(super) struct Window<'a> {
     file: &'a dyn DiskFile,
     limit: u64,
     start: u64,
     bytes: Vec<u8>,
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    pub(super) fn new(file: &'a dyn DiskFile, limit: u64) -> Self {
+        Self { file, limit, start: 0, bytes: Vec::new() }
+    }
+
     /// These bytes of the file, or `None` if it ends before them.
-    fn get(&mut self, at: u64, len: usize) -> io::Result<Option<&[u8]>> {
+    pub(super) fn get(&mut self, at: u64, len: usize) -> io::Result<Option<&[u8]>> {
         if self.limit.saturating_sub(at) < len as u64 {
             return Ok(None);
         }

@@ -308,22 +308,8 @@ impl Place {
                     .read_at(files, record, self.entry.offset.into())
                     .map_err(|error| self.failed(error))?;
             }
-            self.decode(record).map_err(|error| self.damaged(&error))
+            decode_record(&self.entry, record).map_err(|error| self.damaged(&error))
         })
-    }
-
-    fn decode(&self, record: &[u8]) -> Result<Arc<[u8]>, PackError> {
-        let header = RecordHeader::decode(record)?;
-        if header.id != self.entry.id {
-            return Err(PackError::Magic("record of this object"));
-        }
-        let payload = record.get(RECORD_HEADER_BYTES..).unwrap_or_default();
-        let object = decode_payload(&header, payload)?;
-        if hash(&object) == *self.entry.id.as_bytes() {
-            Ok(object)
-        } else {
-            Err(PackError::Checksum("object"))
-        }
     }
 
     fn failed(&self, error: io::Error) -> ObjectError {
@@ -337,5 +323,20 @@ impl Place {
     fn damaged(&self, error: &PackError) -> ObjectError {
         let at = Self::describe(&self.pack, self.entry.offset);
         ObjectError::Damaged { id: self.entry.id, detail: format!("{at}: {error}") }
+    }
+}
+
+/// The object in a record, checked against the id that it should have.
+pub(super) fn decode_record(entry: &PackEntry, record: &[u8]) -> Result<Arc<[u8]>, PackError> {
+    let header = RecordHeader::decode(record)?;
+    if header.id != entry.id {
+        return Err(PackError::Magic("record of this object"));
+    }
+    let payload = record.get(RECORD_HEADER_BYTES..).unwrap_or_default();
+    let object = decode_payload(&header, payload)?;
+    if hash(&object) == *entry.id.as_bytes() {
+        Ok(object)
+    } else {
+        Err(PackError::Checksum("object"))
     }
 }

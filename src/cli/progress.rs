@@ -1,0 +1,56 @@
+//! How far a long command has come, in a line on stderr.
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// What is done sooner is not worth a line.
+const DELAY: Duration = Duration::from_millis(500);
+/// How often the line is drawn anew.
+const DRAWS_PER_SECOND: u8 = 10;
+const TEMPLATE: &str =
+    "{prefix} {bar:30} {binary_bytes} of {binary_total_bytes}, {msg}, {eta} left";
+
+/// A line that is there while something takes long, on a terminal only.
+pub(super) struct ProgressLine {
+    start: Instant,
+    /// None where nobody sees it.
+    bar: Option<ProgressBar>,
+}
+
+impl ProgressLine {
+    /// Begins to measure. `what` is being done.
+    pub(super) fn new(what: &'static str) -> Self {
+        let is_seen = io::stderr().is_terminal();
+        let bar = is_seen.then(|| {
+            let target = ProgressDrawTarget::hidden();
+            let bar = ProgressBar::with_draw_target(Some(0), target).with_prefix(what);
+            // The template is a constant, so a mistake in it would show at once.
+            if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self { start: Instant::now(), bar }
+    }
+
+    /// Tells how far it is: bytes of about so many, and the number of things that were done.
+    pub(super) fn show(&self, bytes: u64, bytes_total: u64, count: u64, things: &str) {
+        let Some(bar) = self.bar.as_ref().filter(|_| self.start.elapsed() >= DELAY) else { return };
+        if bar.is_hidden() {
+            bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND));
+        }
+        // What is counted twice, or came since, is not more than all.
+        bar.set_length(bytes_total.max(bytes));
+        bar.set_position(bytes);
+        bar.set_message(format!("{count} {things}"));
+    }
+
+    /// Takes the line away.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

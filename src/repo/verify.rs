@@ -1,0 +1,234 @@
+//! Looking for damage in a whole store, and for whom it hurts.
+//!
+//! First every object is read and hashed, pack by pack, in parallel. Then all that commits, refs
+//! and the worktree lead to is followed, which finds what is missing and names the paths that are
+//! hurt. It works beside the process that owns the store, and changes nothing. What that process
+//! is in the middle of may look like damage for a moment: what the second look finds, another one
+//! has to find as well.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::RepoError;
+use super::reach::{Harm, Reach};
+use super::walk::Sort;
+use crate::base::disk::Disk;
+use crate::base::limits::VERIFY_TRIES_MAX;
+use crate::format::worktree::WorktreeState;
+use crate::journal::Journal;
+use crate::model::{CommitId, ObjectError, ObjectId};
+use crate::store::{Finding, Inspection, Lists, PackStore, PacksChecked, Part, Progress};
+
+/// What was found out about a store.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// What is damaged.
+    pub findings: Vec<Finding>,
+    /// Who is hurt, the newest commit last.
+    pub hurt: Vec<Hurt>,
+    /// How much was read.
+    pub read: Progress,
+    /// How many commits were followed.
+    pub commits: u64,
+}
+
+/// Something that damage hurts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hurt {
+    /// What is hurt.
+    pub holder: Holder,
+    /// The first paths in it that are, each with an object that cannot be used. The empty path is
+    /// the top of the tree, or something that belongs to all of it.
+    pub paths: Vec<(Vec<u8>, ObjectId)>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+/// What has paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A commit.
+    Commit(CommitId),
+    /// The working tree, as it was last saved.
+    Worktree,
+}
+
+/// What the second look finds.
+#[derive(Debug, PartialEq, Eq)]
+struct Look {
+    findings: Vec<Finding>,
+    hurt: Vec<Hurt>,
+    commits: u64,
+}
+
+/// Looks for damage in the store in a directory. Calls `progress` now and then, from any thread.
+/// Fails only if there is no store, or one of an unknown version, or the disk gives no answer.
+pub fn verify(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Verified, RepoError> {
+    let inspection = Inspection::open(disk, dir)?;
+    Ok(Verifier::new(&inspection, progress)?.verified)
+}
+
+/// A store that has been verified, and what is good in it.
+pub(super) struct Verifier {
+    pub(super) packs: PacksChecked,
+    pub(super) lists: Lists,
+    pub(super) verified: Verified,
+}
+
+impl Verifier {
+    pub(super) fn new(
+        inspection: &Inspection,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Self, RepoError> {
+        let source = inspection.source()?;
+        let mut packs = inspection.check_packs(progress)?;
+        let mut lists = inspection.lists()?;
+        let mut seen = look(inspection, &source, &packs, &lists)?;
+        for _ in 1..VERIFY_TRIES_MAX {
+            if seen.is_well() {
+                break;
+            }
+            let before = seen;
+            lists = inspection.lists()?;
+            seen = look(inspection, &source, &packs, &lists)?;
+            if seen == before {
+                break;
+            }
+            // Damage stays where it is.
+            seen.findings.retain(|finding| before.findings.contains(finding));
+            seen.hurt.retain(|hurt| before.hurt.contains(hurt));
+        }
+        packs.findings.retain(|finding| inspection.is_there(finding));
+        let mut findings = packs.findings.clone();
+        let is_known = |finding: &Finding| {
+            finding.object.is_some() && packs.findings.iter().any(|f| f.object == finding.object)
+        };
+        findings.extend(seen.findings.into_iter().filter(|finding| !is_known(finding)));
+        let verified =
+            Verified { findings, hurt: seen.hurt, read: packs.read, commits: seen.commits };
+        Ok(Self { packs, lists, verified })
+    }
+}
+
+impl Look {
+    fn is_well(&self) -> bool {
+        self.findings.is_empty() && self.hurt.is_empty()
+    }
+}
+
+fn look(
+    inspection: &Inspection,
+    source: &PackStore,
+    packs: &PacksChecked,
+    lists: &Lists,
+) -> Result<Look, RepoError> {
+    let mut findings = lists.findings.clone();
+    let state = lists.states.first().and_then(|id| read_state(source, id));
+    check_counts(inspection, source, packs, lists, state.as_ref(), &mut findings)?;
+    if let Some(state) = &state {
+        let damage = Journal::check(inspection.disk(), &inspection.journal(), state.journal)?;
+        findings.extend(damage.into_iter().map(|damage| {
+            let file = damage.file.strip_prefix(inspection.path()).unwrap_or(&damage.file);
+            Finding::new(Part::Journal, file, damage.offset, damage.detail)
+        }));
+    }
+    let mut commits: Vec<CommitId> = lists.commits.iter().map(|record| record.id).collect();
+    let listed: HashSet<CommitId> = commits.iter().copied().collect();
+    let mut others: Vec<CommitId> = lists.refs.iter().map(|(_, id)| CommitId::new(*id)).collect();
+    others.extend(state.as_ref().and_then(|state| state.head));
+    others.retain(|id| !listed.contains(id));
+    others.sort_unstable();
+    others.dedup();
+    commits.extend(others);
+    let mut reach = Reach::new(source, packs);
+    let mut hurt = Vec::new();
+    let mut note = |holder, harm: &Harm| {
+        let paths = harm.paths.clone();
+        let more = harm.total - paths.len() as u64;
+        hurt.push(Hurt { holder, paths, more });
+    };
+    if let Some(harm) = lists.states.first().and_then(|id| reach.follow(*id, Sort::State)) {
+        note(Holder::Worktree, &harm);
+    }
+    for id in &commits {
+        if let Some(harm) = reach.follow(*id.object(), Sort::Commit) {
+            note(Holder::Commit(*id), &harm);
+        }
+    }
+    for (id, error) in reach.into_bad() {
+        let detail = match error {
+            ObjectError::Missing(_) => "it is missing, and something leads to it".to_owned(),
+            ObjectError::Damaged { detail, .. } => detail,
+            error => error.to_string(),
+        };
+        findings.push(Finding::of_file(Part::Object, "packs", detail).of_object(id));
+    }
+    Ok(Look { findings, hurt, commits: commits.len() as u64 })
+}
+
+/// Reads a state of the worktree that may be damaged: whoever follows it finds out.
+pub(super) fn read_state(source: &PackStore, id: &ObjectId) -> Option<WorktreeState> {
+    WorktreeState::decode(&source.read(id).ok()?).ok()
+}
+
+/// Looks whether an end of a list is lost. Nothing in a list tells how long it is, but what is
+/// elsewhere does.
+fn check_counts(
+    inspection: &Inspection,
+    source: &PackStore,
+    packs: &PacksChecked,
+    lists: &Lists,
+    state: Option<&WorktreeState>,
+    findings: &mut Vec<Finding>,
+) -> Result<(), RepoError> {
+    let has = |part| lists.findings.iter().any(|finding| finding.part == part);
+    let listed = lists.commits.len() as u64;
+    if let Some(state) = state.filter(|state| listed < state.commits) {
+        // A collection drops commits, but neither the head nor a part of a record.
+        let has_head = state.head.is_none_or(|head| lists.commits.iter().any(|r| r.id == head));
+        if (lists.commits_torn || !has_head) && !has(Part::CommitList) {
+            let expected = state.commits;
+            let detail = format!("it lists {listed} commits, and there were {expected}");
+            findings.push(Finding::of_file(Part::CommitList, "commits", detail));
+        }
+    }
+    if !has(Part::StateList) && unlisted_state(inspection, source, packs, lists)?.is_some() {
+        let detail = "its end is lost: there is a newer state than it lists";
+        findings.push(Finding::of_file(Part::StateList, "worktree", detail));
+    }
+    Ok(())
+}
+
+/// The newest state in the packs, if it should be listed, and only older ones are.
+pub(super) fn unlisted_state(
+    inspection: &Inspection,
+    source: &PackStore,
+    packs: &PacksChecked,
+    lists: &Lists,
+) -> Result<Option<ObjectId>, RepoError> {
+    let seq = |id| read_state(source, id).map(|state| state.journal.seq);
+    let mut newest = match lists.states.first() {
+        // That of a store in which nothing has been done.
+        None => 0,
+        // Where the journal is empty, everything has been saved in a state that is listed.
+        // Otherwise a newer one may be one that a restore had prepared.
+        Some(_) if !Journal::is_closed(inspection.disk(), &inspection.journal())? => {
+            return Ok(None);
+        }
+        // One that cannot be read may be the newest.
+        Some(listed) => seq(listed).unwrap_or(u64::MAX),
+    };
+    let mut found = None;
+    for id in &packs.states {
+        if let Some(seq) = seq(id).filter(|seq| *seq > newest) {
+            newest = seq;
+            found = Some(*id);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,33 @@
+//! Writing the small files of a store anew. Each is replaced as a whole, so that an end in the
+//! middle leaves the old one.
+
+use super::Inspection;
+use crate::format::commit_log::{self, CommitRecord};
+use crate::format::state_log;
+use crate::model::ObjectId;
+use crate::store::{Durability, StoreError, StoreLock, files};
+
+impl Inspection {
+    /// Writes the file that says that this is a store. Durable on return.
+    pub fn write_format(&self, lock: &StoreLock) -> Result<(), StoreError> {
+        self.layout.write_format(lock)
+    }
+
+    /// Replaces the list of commits, which come oldest first. Durable on return.
+    pub fn write_commits(
+        &self,
+        _lock: &StoreLock,
+        commits: &[CommitRecord],
+    ) -> Result<(), StoreError> {
+        let mut bytes = commit_log::encode_header().to_vec();
+        bytes.extend(commits.iter().flat_map(commit_log::encode_record));
+        files::replace(&**self.disk(), &self.layout.commits(), &bytes, Durability::Strict)
+    }
+
+    /// Replaces the list of states, which come oldest first. Durable on return.
+    pub fn write_states(&self, _lock: &StoreLock, states: &[ObjectId]) -> Result<(), StoreError> {
+        let mut bytes = state_log::encode_header().to_vec();
+        bytes.extend(states.iter().flat_map(state_log::encode_record));
+        files::replace(&**self.disk(), &self.layout.states(), &bytes, Durability::Strict)
+    }
+}
