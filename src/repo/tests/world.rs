@@ -323,7 +323,7 @@ pub(super) fn act(
                 promises.dropped += before - promises.commits.len();
             }
             let retention = Retention { last: *last, ..Retention::default() };
-            repo.gc(&GcRequest { retention, repack: before % 2 == 0, dry_run: false })?;
+            repo.gc(&GcRequest { retention, repack: before.is_multiple_of(2), dry_run: false })?;
             durable = true;
         }
         Action::Reopen => {}
