@@ -44,15 +44,6 @@ say() {
     printf '%s\n' "$*" >&2
 }
 
-# bench_path NAME: prints the path of a benchmark, after building it.
-bench_path() {
-    local path
-    path=$(cargo bench --locked --quiet --no-run --bench "$1" --message-format=json |
-        sed -n 's/.*"executable":"\([^"]*\/'"$1"'-[^"]*\)".*/\1/p')
-    [[ -x $path ]] || die "cargo does not tell where it put $1"
-    printf '%s\n' "$path"
-}
-
 # memory_mb NAME: prints a figure of the daemon's memory, in MB.
 memory_mb() {
     awk -v name="$1:" '$1 == name { printf "%.0f\n", $2 * 1024 / 1e6 }' \

@@ -70,6 +70,15 @@ target_dir() {
     realpath -m -- "${CARGO_TARGET_DIR:-target}"
 }
 
+# bench_path NAME: prints the path of a benchmark, after building it.
+bench_path() {
+    local path
+    path=$(cargo bench --locked --quiet --no-run --bench "$1" --message-format=json |
+        sed -n 's/.*"executable":"\([^"]*\/'"$1"'-[^"]*\)".*/\1/p')
+    [[ -x $path ]] || die "cargo does not tell where it put $1"
+    printf '%s\n' "$path"
+}
+
 # fuse_mounts TOP: prints the FUSE mounts on the directory or in it, the innermost first.
 fuse_mounts() {
     local top=$1 at kind

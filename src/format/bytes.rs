@@ -4,6 +4,23 @@
 //! A varint is LEB128: seven bits a byte, lowest first, the top bit set on all but the last. Only
 //! the shortest encoding of a number is accepted, so that a value has one encoding and an id can
 //! be a function of the value.
+//!
+//! How the specifications of formats write them:
+//!
+//! ```text
+//! name:kind   an element of that kind; `name` only tells what it is for
+//! u8          one byte; "vx" stands for the bytes of these letters
+//! varint      a number below 2^64, or below 2^32 where it says so
+//! string      length:varint, then so many bytes
+//! id          32 bytes: a BLAKE3 digest
+//! time        seconds since 1970, i64 in 8 bytes, then nanoseconds, u32 in 4, below 10^9; both
+//!             little-endian
+//! x* x?       none or several, none or one; `|` stands between what excludes each other
+//! ```
+//!
+//! Objects begin with a magic of two letters and a version. What lies within another (an entry in
+//! a node, an operation in a record), or has nothing of its own to tell apart (the bytes of a
+//! chunk, extended attributes), has the version of what refers to it.
 
 use crate::model::{ObjectId, Timestamp};
 

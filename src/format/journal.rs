@@ -28,7 +28,8 @@
 //!
 //! ```text
 //! fields = kind:u8 …
-//! 0 void                                 stands where a record was never completed
+//! 0 void         0:u8*                   stands where a record was never completed, and has its
+//!                                        payload, whatever that is
 //! 1 operations   count:varint op*        see `format::op`; what writes write is the payload
 //! 2 mark                                 the tree as it is here may become a commit
 //! 3 commit       id author:string message:string time

@@ -1,8 +1,10 @@
 //! Operations as the journal writes them.
 //!
 //! ```text
-//! op       = kind:u8 time (as the kind says; numbers are varints, names and values strings)
+//! op       = kind:u8 time, then as the kind says: names and values are strings, the rest is
+//!            varints unless it says otherwise
 //! 1 create       parent name ino node         node = kind:u8 perm uid gid rdev target:string
+//!                                             (kind as in `format::entry`; perm at most 0o7777)
 //! 2 link         ino at parent name
 //! 3 unlink       parent name
 //! 4 rmdir        parent name
@@ -10,14 +12,16 @@
 //! 6 write        ino at offset length flags:u8              bit 0: clears privileges
 //! 7 truncate     ino at size flags:u8                       bit 0: clears privileges
 //! 8 zero         ino at offset length flags:u8              bit 0: extends the file
-//! 9 set attr     ino at fields:u8 perm? uid? gid? mtime?    bits 0-3 tell which follow
+//! 9 set attr     ino at fields:u8 perm? uid? gid? mtime:time?    bits 0-3 tell which follow
 //! 10 set xattr   ino at name value
 //! 11 drop xattr  ino at name
 //! 12 adopt       parent name ino entry        entry as in a node of a directory's tree
 //! 13 revert      ino at entry
-//! 14 drop orphan ino
-//! at       = 0, or 1 parent name
+//! 14 drop orphan ino                         the time is 0
+//! at       = 0:u8 | 1:u8 parent name
 //! ```
+//!
+//! `ino`, `parent` and `new_parent` are at least 1, the top directory. Flags are 0 or 1.
 //!
 //! `at` is a name of the inode at the time of the operation: who replays it may know inodes by
 //! their places alone. The bytes of a write are not among these, but follow as payload.

@@ -1,4 +1,5 @@
-//! A ref's file: the id it points to as 64 lowercase hex digits, and a newline.
+//! A ref's file: the id it points to as 64 lowercase hex digits, and a newline. It has no version
+//! of its own: that of the store is told by its file `format`.
 
 use crate::model::ObjectId;
 

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! `links` is the topmost node of the table of links, which tells the names that share a file:
-//! its keys are the digests of paths (the names from the top joined by `/`), one for each name
-//! of a file that has several, and the value is `names:varint group:id`: how many names the file
-//! has, and the smallest of their digests, which all of them share and no other file has.
+//! its keys are the BLAKE3 digests of paths (the names from the top joined by `/`), one for each
+//! name of a file that has several, and the value is `names:varint group:id`: how many names the
+//! file has, and the smallest of their digests, which all of them share and no other file has.
 
 use super::bytes::{FormatError, Reader, put_varint};
 use super::entry::{decode_entry, put_entry};

@@ -1,4 +1,12 @@
-//! The files of a journal.
+//! The files of a journal:
+//!
+//! ```text
+//! <number>.log   a segment; the number has 16 hex digits, lowercase, and rises by at least one.
+//!                Its bytes are specified in `format::journal`
+//! reserve        room for a segment when the disk is full; what is in it means nothing
+//! doubt          there, and empty, while what is in the segments may not be durable though the
+//!                kernel says so
+//! ```
 
 use std::ffi::OsString;
 use std::io;

@@ -13,6 +13,10 @@
 //! vst.log    what the last daemons had to say, for people
 //! ```
 //!
+//! The version is that of the whole: it is raised when anything below changes, and a store of
+//! another version is refused. Versions 1 and 2 were never released; `tests/data` keeps a store of
+//! each since.
+//!
 //! A directory without `format` is a store whose creation was interrupted if it holds nothing but
 //! what creation makes, all of it still empty; creation then goes on. Anything else is foreign.
 

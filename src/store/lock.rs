@@ -1,4 +1,5 @@
-//! The lock of a store: `flock` on the file `lock`, which holds the owner's pid as text.
+//! The lock of a store: `flock` on the file `lock`, which holds the owner's pid as decimal digits,
+//! and a newline. Nothing depends on these but a message, so they have no version.
 //!
 //! The kernel drops the lock when the last process that inherited it ends, so a file left by a
 //! dead process locks nothing. The file is never removed: two processes could otherwise lock two
