@@ -120,7 +120,7 @@ fn a_mount_in_the_background_answers_when_the_command_returns() {
     assert_refused(&["umount".into(), at.clone()], &["in use"]);
     assert_eq!(fs::read(at.join("file")).expect("still mounted"), b"x\n");
     drop(busy);
-    let output = vst(&["umount".into(), at]);
+    let output = umount_patiently(&at);
     assert!(output.status.success(), "{output:?}");
     assert!(!mount.is_mounted());
     assert!(fs::read_to_string(store.join("vst.log")).expect("a log").contains("unmounted"));

@@ -216,16 +216,7 @@ impl TestMount {
     /// Unmounts with `vst umount` and checks that the daemon ends well.
     #[track_caller]
     pub(crate) fn unmount(&mut self) {
-        let umount = || run(Command::new(VST).arg("umount").arg(&self.mountpoint).current_dir("/"));
-        let mut output = umount();
-        // A process that another test starts has what this one had open, until it runs its program.
-        for _ in 0..IN_USE_TRIES {
-            if !String::from_utf8_lossy(&output.stderr).contains("is in use") {
-                break;
-            }
-            thread::sleep(Duration::from_millis(20));
-            output = umount();
-        }
+        let output = umount_patiently(&self.mountpoint);
         assert!(output.status.success(), "vst umount: {output:?}\n{}", self.output());
         let daemon = self.daemon.as_mut().expect("it was mounted");
         let Some(status) = wait_exit(daemon, EXIT_TIMEOUT) else {
@@ -339,6 +330,22 @@ impl Drop for TestMount {
             eprintln!("the daemon of the failed test wrote:\n{}", self.output());
         }
     }
+}
+
+/// Runs `vst umount`, again if something is in use: a process that another test starts has what
+/// this one had open, until it runs its program.
+#[track_caller]
+pub(crate) fn umount_patiently(mountpoint: &Path) -> Output {
+    let umount = || run(Command::new(VST).arg("umount").arg(mountpoint).current_dir("/"));
+    let mut output = umount();
+    for _ in 0..IN_USE_TRIES {
+        if !String::from_utf8_lossy(&output.stderr).contains("is in use") {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+        output = umount();
+    }
+    output
 }
 
 #[track_caller]
