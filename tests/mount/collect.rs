@@ -162,6 +162,9 @@ fn collections_go_on_beside_writers_and_commits_and_cost_them_nothing() {
         for n in 0..COLLECTIONS {
             let keep = ["--keep-last", "40"];
             gc(&mount, if n % 3 == 0 { &["--repack"] } else { &keep });
+            // It looks at packs beside all that, while they come and go.
+            let verify = mount.vst(&["verify"]);
+            assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
         }
         drop(guard);
         made = workers.into_iter().map(|worker| worker.join().expect("it worked")).collect();

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use crate::harness::{TestMount, wait_until};
+use crate::harness::{TestMount, umount_patiently, wait_until};
 use crate::shell::{sh, try_sh};
 use crate::tree::Tree;
 
