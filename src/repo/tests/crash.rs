@@ -2,7 +2,7 @@
 //! there afterwards was once true, and is no older than what was promised.
 
 use super::world::{
-    Action, Actions, DIR, Dump, Promises, act, dump, new_disk, open, read_commit, seeds,
+    Action, Actions, DIR, Dump, Promises, act, dump, new_disk, open, read_commit, seeds, tag_name,
 };
 use crate::base::disk::sim::SimDisk;
 use crate::repo::{CommitRequest, Repo};
@@ -83,6 +83,14 @@ fn check_commits(repo: &Repo, expectation: &Expectation<'_>, state: usize) {
             // One that was not acknowledged, or one that a restore made before it.
             None => unknown += 1,
         }
+    }
+    let tagged = repo.history().store().refs().find(&tag_name());
+    let tagged = tagged.unwrap_or_else(|e| panic!("{what}: the tag: {e}"));
+    let on_its_way = promises.tag_next.is_some() && tagged == promises.tag_next;
+    assert!(tagged == promises.tag || on_its_way, "{what}: {tagged:?} has the tag\n{promises:?}");
+    if let Some(id) = tagged {
+        let is_listed = listed.iter().any(|record| *record.id.object() == id);
+        assert!(is_listed, "{what}: what has a tag is lost");
     }
     let most = promises.restores + promises.dropped + 1;
     assert!(unknown <= most, "{what}: {unknown} commits that nobody made");

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use crate::base::disk::sim::{Chance, SimDisk};
 use crate::model::{
-    CommitId, Entry, FileKind, Ino, Meta, Name, NewNode, Op, RenameMode, RootId, SetAttr, Timestamp,
+    CommitId, Entry, FileKind, Ino, Meta, Name, NewNode, ObjectId, Op, RenameMode, RootId, SetAttr,
+    Timestamp,
 };
 use crate::repo::{
     CommitRequest, GcRequest, Repo, RepoError, RepoOptions, RestoreRequest, Retention,
 };
+use crate::store::{Durability, Expected, RefName};
 use crate::worktree::{Body, CommittedTree, OpError, Worktree};
 
 pub(super) const DIR: &str = "/store";
@@ -107,6 +109,8 @@ pub(super) enum Action {
     Checkpoint,
     WriteCommits,
     Restore(String),
+    /// Gives the head a tag.
+    Tag,
     /// With so many of the last commits kept.
     Gc(Option<u64>),
     Reopen,
@@ -159,7 +163,7 @@ impl Actions {
     fn next(&mut self) -> Action {
         self.time += 1;
         let time = Timestamp { secs: self.time, nanos: 9 };
-        let op = match self.chance.below(32) {
+        let op = match self.chance.below(33) {
             0..=7 => {
                 let directory = self.chance.happens(3);
                 let kind = if directory { FileKind::Directory } else { FileKind::Regular };
@@ -227,6 +231,7 @@ impl Actions {
                 let path = if self.chance.happens(2) { ":n1" } else { "" };
                 return Action::Restore(format!("HEAD~{}{path}", self.chance.below(2)));
             }
+            31 => return Action::Tag,
             29 => return Action::Gc(None),
             30 => return Action::Gc(Some(1 + self.chance.below(3))),
             _ => return Action::Reopen,
@@ -256,6 +261,15 @@ pub(super) struct Promises {
     pub(super) restores: usize,
     /// Commits that a collection was told to drop.
     pub(super) dropped: usize,
+    /// What the tag points to.
+    pub(super) tag: Option<ObjectId>,
+    /// What it was about to point to.
+    pub(super) tag_next: Option<ObjectId>,
+}
+
+/// The name of the only tag.
+pub(super) fn tag_name() -> RefName {
+    RefName::new("tags/t").expect("a name")
 }
 
 /// Does one action. Fails with what is no answer but a failure of the disk.
@@ -309,6 +323,17 @@ pub(super) fn act(
                 done => drop(done?),
             }
         }
+        Action::Tag => {
+            if let Some(head) = repo.head() {
+                // What a ref points to has to be durable before.
+                repo.checkpoint()?;
+                promises.tag_next = Some(*head.object());
+                let refs = repo.store().refs();
+                refs.update(&tag_name(), Expected::Any, head.object(), Durability::Strict)?;
+                promises.tag = promises.tag_next.take();
+                durable = true;
+            }
+        }
         Action::Gc(last) => {
             if let Some(last) = last {
                 repo.write_commits()?;
@@ -318,7 +343,9 @@ pub(super) fn act(
                 let head = repo.head();
                 let before = promises.commits.len();
                 promises.commits.retain(|made| {
-                    head == Some(made.id) || newest.iter().any(|record| record.id == made.id)
+                    head == Some(made.id)
+                        || promises.tag == Some(*made.id.object())
+                        || newest.iter().any(|record| record.id == made.id)
                 });
                 promises.dropped += before - promises.commits.len();
             }
