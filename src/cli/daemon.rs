@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::changes::ChangeLine;
 use super::error::CliError;
-use super::gc::JsonCollected;
+use super::gc::{JsonCollected, JsonProgress};
 use super::mountinfo::MountEntry;
 use crate::model::CommitId;
 use crate::repo::GcRequest;
@@ -184,20 +184,25 @@ pub(super) struct Asked<'a> {
 #[derive(Deserialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 enum GcState {
-    Running,
-    Failed { error: String },
+    Running {
+        #[serde(flatten)]
+        progress: JsonProgress,
+    },
+    Failed {
+        error: String,
+    },
     Done(JsonCollected),
 }
 
 impl Asked<'_> {
-    /// What was done, once it has ended.
-    pub(super) fn ended(&self) -> Result<Option<JsonCollected>, CliError> {
+    /// What was done, once it has ended; until then, how far it is.
+    pub(super) fn ended(&self) -> Result<Result<JsonCollected, JsonProgress>, CliError> {
         let answer = self.daemon.answer(&self.file)?;
         // It may have changed while it was read, and then the rest of it is of another line.
         match serde_json::from_str(answer.lines().next().unwrap_or_default()) {
-            Ok(GcState::Running) => Ok(None),
+            Ok(GcState::Running { progress }) => Ok(Err(progress)),
             Ok(GcState::Failed { error }) => Err(CliError::Refused(error)),
-            Ok(GcState::Done(collected)) => Ok(Some(collected)),
+            Ok(GcState::Done(collected)) => Ok(Ok(collected)),
             Err(_) => Err(CliError::Answer { path: self.path.clone(), answer }),
         }
     }

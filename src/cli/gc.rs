@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::CliError;
 use super::place::Place;
+use super::progress::ProgressLine;
 use super::terminal::Terminal;
 use super::units::{parse_duration, size_text};
-use crate::repo::{GcRequest, Retention};
+use crate::repo::{GcProgress, GcRequest, Retention};
 
 /// How often a mount is asked whether it has done what it was asked for.
 const ASK_INTERVAL: Duration = Duration::from_millis(20);
@@ -80,6 +81,14 @@ pub(super) struct JsonCollected {
     bytes_after: u64,
 }
 
+/// How far the process behind a mount is.
+#[derive(Debug, Deserialize)]
+pub(super) struct JsonProgress {
+    objects: u64,
+    bytes: u64,
+    bytes_total: u64,
+}
+
 /// Collects.
 pub(super) fn run(
     args: &GcArgs,
@@ -98,7 +107,10 @@ pub(super) fn run(
         repack: args.repack,
         dry_run: args.dry_run,
     };
-    let collected = collect(&place, &request)?;
+    let line = ProgressLine::new("collecting");
+    let collected = collect(&place, &request, &line);
+    line.finish();
+    let collected = collected?;
     if args.json {
         return Ok(terminal.json(&collected)?);
     }
@@ -108,18 +120,31 @@ pub(super) fn run(
     Ok(())
 }
 
-fn collect(place: &Place, request: &GcRequest) -> Result<JsonCollected, CliError> {
+fn collect(
+    place: &Place,
+    request: &GcRequest,
+    line: &ProgressLine,
+) -> Result<JsonCollected, CliError> {
     if let Some(daemon) = place.daemon() {
         let asked = daemon.ask_gc(request)?;
         loop {
-            if let Some(collected) = asked.ended()? {
-                return Ok(collected);
+            match asked.ended()? {
+                Ok(collected) => return Ok(collected),
+                Err(now) => line.show(now.bytes, now.bytes_total, now.objects, "objects looked at"),
             }
             thread::sleep(ASK_INTERVAL);
         }
     }
     place.with_repo(|repo| {
-        let report = repo.gc(request)?;
+        let report = thread::scope(|scope| {
+            let collecting = scope.spawn(|| repo.gc(request));
+            while !collecting.is_finished() {
+                let GcProgress { objects, bytes, bytes_total } = repo.gc_progress();
+                line.show(bytes, bytes_total, objects, "objects looked at");
+                thread::park_timeout(ASK_INTERVAL);
+            }
+            collecting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
         Ok(JsonCollected {
             dry_run: request.dry_run,
             commits_kept: report.commits_kept,

@@ -43,6 +43,17 @@ pub struct GcReport {
     pub packs: Collected,
 }
 
+/// How far a collection has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GcProgress {
+    /// Objects that were followed to what they lead to.
+    pub objects: u64,
+    /// Bytes of the packs that have been dealt with after that.
+    pub bytes: u64,
+    /// Of so many.
+    pub bytes_total: u64,
+}
+
 /// Who collects, and when.
 #[derive(Default)]
 pub(super) struct Collecting {
@@ -51,6 +62,7 @@ pub(super) struct Collecting {
     /// Something was deleted since the last collection began.
     deleted: AtomicBool,
     on_drop: OnceLock<OnDrop>,
+    progress: Mutex<GcProgress>,
 }
 
 type OnDrop = Box<dyn Fn(&[CommitId]) + Send + Sync>;
@@ -83,6 +95,11 @@ impl Repo {
         result.map(|report| GcReport { commits_dropped, ..report })
     }
 
+    /// How far the collection has come that goes on, or the last one.
+    pub fn gc_progress(&self) -> GcProgress {
+        *self.collecting.progress.lock()
+    }
+
     /// Sets who is told which commits were dropped, with no lock held. Counts once.
     pub fn set_on_drop(&self, tell: impl Fn(&[CommitId]) + Send + Sync + 'static) {
         let _ = self.collecting.on_drop.set(Box::new(tell));
@@ -94,9 +111,13 @@ impl Repo {
         request: &GcRequest,
         dropped: &mut Vec<CommitId>,
     ) -> Result<GcReport, RepoError> {
+        let progress = &self.collecting.progress;
+        *progress.lock() =
+            GcProgress { bytes_total: self.packs().disk_bytes(), ..GcProgress::default() };
         let collection = self.packs().begin_collection();
         let kept = self.drop_commits(request, dropped)?;
-        let mut marks = Marks::new(self.history());
+        let followed = || progress.lock().objects += 1;
+        let mut marks = Marks::new(self.history(), &followed);
         if let Some(state) = self.store().states().states()?.first() {
             marks.state(*state)?;
         }
@@ -123,7 +144,8 @@ impl Repo {
             return Ok(report);
         }
         let options = CollectOptions { repack: request.repack };
-        report.packs = collection.run(&|id| marks.contains(id), options)?;
+        report.packs = collection
+            .run(&|id| marks.contains(id), options, &|bytes| progress.lock().bytes = bytes)?;
         // Better compressed or in one copy, what is live may take less now.
         let live_bytes = live_bytes.min(report.packs.bytes_after);
         self.store().space().set_live_bytes(live_bytes)?;

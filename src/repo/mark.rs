@@ -17,11 +17,14 @@ pub(super) struct Marks<'a> {
     /// been marked and yet not been followed.
     followed: HashSet<(ObjectId, Sort)>,
     todo: Vec<(ObjectId, Sort)>,
+    /// Called for each object that is followed.
+    on_follow: &'a dyn Fn(),
 }
 
 impl<'a> Marks<'a> {
-    pub(super) fn new(history: &'a History) -> Self {
-        Self { history, live: HashSet::new(), followed: HashSet::new(), todo: Vec::new() }
+    pub(super) fn new(history: &'a History, on_follow: &'a dyn Fn()) -> Self {
+        let (live, followed, todo) = Default::default();
+        Self { history, live, followed, todo, on_follow }
     }
 
     pub(super) fn contains(&self, id: &ObjectId) -> bool {
@@ -54,6 +57,7 @@ impl<'a> Marks<'a> {
             links(&bytes, sort, &mut |link| self.add(link.id, link.sort)).map_err(|error| {
                 RepoError::Object(ObjectError::Damaged { id, detail: error.to_string() })
             })?;
+            (self.on_follow)();
         }
         Ok(())
     }

@@ -56,7 +56,7 @@ use self::settler::Settler;
 pub use commit::{CommitRequest, CommitStats};
 pub use edit::Edit;
 pub use error::RepoError;
-pub use gc::GcReport;
+pub use gc::{GcProgress, GcReport};
 pub use gc_request::{GcRequest, GcRequestError};
 pub use history::{History, LogEntry};
 pub use mend::{Mended, mend};

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::repo::{GcReport, GcRequest, Repo, RepoError};
+use crate::repo::{GcProgress, GcReport, GcRequest, Repo, RepoError};
 
 /// The collection that was asked for last.
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl Collector {
         if last.as_ref().is_some_and(Last::is_running) {
             return Err(RepoError::Collecting);
         }
-        *answer.lock() = line(&json!({ "state": "running" }));
+        *answer.lock() = running(&GcProgress::default());
         let has_answered = Arc::new(AtomicBool::new(false));
         let run = {
             let (repo, answer, has_answered) = (repo.clone(), answer.clone(), has_answered.clone());
@@ -63,12 +63,24 @@ impl Collector {
         Ok(())
     }
 
-    /// What came of the last one, as JSON. `state` is `none`, `running`, `done` or `failed`;
-    /// `error` tells why it failed, and the other members what was done.
-    pub(super) fn answer(&self) -> Vec<u8> {
+    /// How the last one stands, as JSON. `state` is `none`, `running`, `done` or `failed`; `error`
+    /// tells why it failed, and the other members what was done.
+    pub(super) fn answer(&self, repo: &Repo) -> Vec<u8> {
         match &*self.last.lock() {
+            Some(last) if last.is_running() => running(&repo.gc_progress()),
             Some(last) => last.answer.lock().clone(),
             None => line(&json!({ "state": "none" })),
+        }
+    }
+
+    /// Brings the answer of a handle up to date.
+    pub(super) fn refresh(&self, repo: &Repo, answer: &Arc<Mutex<Vec<u8>>>) {
+        let last = self.last.lock();
+        let mut answer_now = answer.lock();
+        // Under the lock of the answer, which the thread takes after it has said that it has one.
+        if last.as_ref().is_some_and(|last| Arc::ptr_eq(&last.answer, answer) && last.is_running())
+        {
+            *answer_now = running(&repo.gc_progress());
         }
     }
 }
@@ -87,6 +99,16 @@ fn done(report: &GcReport, dry_run: bool) -> Value {
         "bytes_before": report.packs.bytes_before,
         "bytes_after": report.packs.bytes_after,
     })
+}
+
+fn running(progress: &GcProgress) -> Vec<u8> {
+    let GcProgress { objects, bytes, bytes_total } = progress;
+    line(&json!({
+        "state": "running",
+        "objects": objects,
+        "bytes": bytes,
+        "bytes_total": bytes_total,
+    }))
 }
 
 fn line(value: &Value) -> Vec<u8> {

@@ -118,7 +118,16 @@ impl Vfs {
         Ok(ControlFile { control, answer: Arc::new(Mutex::new(answer)) })
     }
 
-    pub(super) fn control_read(file: &ControlFile, offset: u64, len: usize, buf: &mut Vec<u8>) {
+    pub(super) fn control_read(
+        &self,
+        file: &ControlFile,
+        offset: u64,
+        len: usize,
+        buf: &mut Vec<u8>,
+    ) {
+        if let (Control::Gc, 0, Some(repo)) = (file.control, offset, self.live.as_deref()) {
+            self.collector.refresh(repo, &file.answer);
+        }
         buf.clear();
         let answer = file.answer.lock();
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(answer.len());
@@ -211,7 +220,10 @@ impl Vfs {
             },
             Control::Log => self.log()?.into_bytes(),
             Control::Stats => self.stats().into_bytes(),
-            Control::Gc => self.collector.answer(),
+            Control::Gc => match self.live.as_deref() {
+                Some(repo) => self.collector.answer(repo),
+                None => Vec::new(),
+            },
             Control::Restore => Vec::new(),
         })
     }

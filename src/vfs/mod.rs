@@ -321,7 +321,7 @@ impl Vfs {
             Realm::Live => self.live_read(ino, offset, len, buf),
             Realm::Control => {
                 let file = self.controls.find(fh).ok_or(Errno::BADF)?;
-                Self::control_read(&file, offset, len, buf);
+                self.control_read(&file, offset, len, buf);
                 Ok(())
             }
             Realm::Snapshot => self.snapshot_read(ino, offset, len, buf),

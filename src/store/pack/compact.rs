@@ -122,11 +122,13 @@ struct Candidate {
 
 impl Collection<'_> {
     /// Removes what is neither live nor was put since the collection began. What was removed
-    /// before a failure stays removed.
+    /// before a failure stays removed. `progress` is told of how many bytes of packs it is done
+    /// with.
     pub fn run(
         &self,
         is_live: &dyn Fn(&ObjectId) -> bool,
         options: CollectOptions,
+        progress: &dyn Fn(u64),
     ) -> Result<Collected, StoreError> {
         let store = self.store;
         let mut done = Collected { bytes_before: store.disk_bytes(), ..Collected::default() };
@@ -150,6 +152,7 @@ impl Collection<'_> {
         // What makes room comes first.
         candidates.sort_by_key(|candidate| candidate.live_bytes);
         let mut copied = Ids::default();
+        let mut bytes_done = 0;
         for candidate in candidates {
             let sparse = candidate.live_bytes * 100 < candidate.bytes * PACK_LIVE_PERCENT_MIN;
             let rewrite = options.repack || sparse || (merge && small(&candidate));
@@ -164,6 +167,8 @@ impl Collection<'_> {
                 }
                 log::warn!("{} stays as it is: {error}", candidate.pack.path().display());
             }
+            bytes_done += candidate.bytes;
+            progress(bytes_done);
         }
         store.close()?;
         done.bytes_after = store.disk_bytes();
