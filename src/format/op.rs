@@ -11,8 +11,10 @@
 //! 5 rename       parent name new_parent new_name mode:u8    0 replace, 1 no replace, 2 exchange
 //! 6 write        ino at offset length flags:u8              bit 0: clears privileges
 //! 7 truncate     ino at size flags:u8                       bit 0: clears privileges
-//! 8 zero         ino at offset length flags:u8              bit 0: extends the file
-//! 9 set attr     ino at fields:u8 perm? uid? gid? mtime:time?    bits 0-3 tell which follow
+//! 8 zero         ino at offset length flags:u8              bit 0: extends the file, bit 1: clears
+//!                                                           privileges
+//! 9 set attr     ino at fields:u8 perm? uid? gid? mtime:time? atime:time?
+//!                                                           bits 0-4 tell which follow
 //! 10 set xattr   ino at name value
 //! 11 drop xattr  ino at name
 //! 12 adopt       parent name ino entry        entry as in a node of a directory's tree
@@ -109,12 +111,12 @@ pub fn put_op(out: &mut Vec<u8>, at: Option<&(Ino, Name)>, op: &Op) {
             put_varint(out, *size);
             out.push(u8::from(*kill_priv));
         }
-        Op::Zero { ino, offset, len, extend, time } => {
+        Op::Zero { ino, offset, len, extend, kill_priv, time } => {
             begin(out, 8, *time);
             put_inode(out, *ino, at);
             put_varint(out, *offset);
             put_varint(out, *len);
-            out.push(u8::from(*extend));
+            out.push(u8::from(*extend) | u8::from(*kill_priv) << 1);
         }
         Op::SetAttr { ino, set, time } => {
             begin(out, 9, *time);
@@ -202,7 +204,12 @@ pub fn read_op(reader: &mut Reader<'_>, payload: &mut &[u8]) -> Result<LocatedOp
         8 => {
             let ino = read_inode(reader, &mut at)?;
             let (offset, len) = (reader.varint()?, reader.varint()?);
-            Op::Zero { ino, offset, len, extend: read_flag(reader)?, time }
+            let flags = reader.u8()?;
+            if flags > 0b11 {
+                return Err(reader.error("an unknown flag"));
+            }
+            let (extend, kill_priv) = (flags & 1 != 0, flags & 2 != 0);
+            Op::Zero { ino, offset, len, extend, kill_priv, time }
         }
         9 => {
             let ino = read_inode(reader, &mut at)?;

@@ -415,7 +415,7 @@ impl Filesystem for Adapter {
 
     fn fallocate(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
@@ -423,7 +423,8 @@ impl Filesystem for Adapter {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        reply_empty(reply, guard("fallocate", || self.0.fallocate(ino.0, offset, length, mode)));
+        let (caller, range) = (caller(req, 0), (offset, length));
+        reply_empty(reply, guard("fallocate", || self.0.fallocate(caller, ino.0, range, mode)));
     }
 
     fn lseek(

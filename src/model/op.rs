@@ -90,7 +90,7 @@ pub enum Op {
     Truncate { ino: Ino, size: u64, kill_priv: bool, time: Timestamp },
     /// Turns a range into zeros without storage. The file grows to the end of the range if
     /// `extend` is set.
-    Zero { ino: Ino, offset: u64, len: u64, extend: bool, time: Timestamp },
+    Zero { ino: Ino, offset: u64, len: u64, extend: bool, kill_priv: bool, time: Timestamp },
     /// Changes attributes.
     SetAttr { ino: Ino, set: SetAttr, time: Timestamp },
     /// Sets an extended attribute.

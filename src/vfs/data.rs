@@ -70,24 +70,27 @@ impl Vfs {
         Ok(())
     }
 
-    pub(super) fn live_fallocate(&self, ino: u64, offset: u64, len: u64, mode: i32) -> Answer<()> {
+    pub(super) fn live_fallocate(
+        &self,
+        caller: Caller,
+        ino: u64,
+        (offset, len): (u64, u64),
+        mode: i32,
+    ) -> Answer<()> {
         let end = offset.checked_add(len).ok_or(Errno::FBIG)?;
         let keep_size = mode & KEEP_SIZE != 0;
-        let (ino, time) = (live(ino), Timestamp::now());
-        let op = match mode & !KEEP_SIZE {
-            PUNCH_HOLE if keep_size => Op::Zero { ino, offset, len, extend: false, time },
-            ZERO_RANGE => Op::Zero { ino, offset, len, extend: !keep_size, time },
-            0 => {
-                // Room is not set aside: it is taken when the content is stored.
-                let size = self.inode(ino.0)?.file().ok_or(Errno::NODEV)?.size();
-                if keep_size || end <= size {
-                    return Ok(());
-                }
-                Op::Truncate { ino, size: end, kill_priv: false, time }
-            }
+        let (offset, len) = match mode & !KEEP_SIZE {
+            PUNCH_HOLE if keep_size => (offset, len),
+            ZERO_RANGE => (offset, len),
+            // Room is not set aside: it is taken when the content is stored. What is left to do
+            // is to let the file reach to the end of the range.
+            0 => (end, 0),
             _ => return Err(Errno::OPNOTSUPP),
         };
-        self.repo()?.apply(&op).map_err(|e| of_repo(&e))
+        let (extend, kill_priv) = (!keep_size, caller.uid != 0);
+        let time = Timestamp::now();
+        let op = Op::Zero { ino: live(ino), offset, len, extend, kill_priv, time };
+        self.apply_to_content(ino, &op, kill_priv)
     }
 
     /// Finds data or holes.

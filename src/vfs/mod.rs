@@ -367,10 +367,10 @@ impl Vfs {
         }
     }
 
-    /// Sets room aside, or takes it back.
-    pub fn fallocate(&self, ino: u64, offset: u64, len: u64, mode: i32) -> Answer<()> {
+    /// Sets room aside, or takes it back, in a range told by its offset and length.
+    pub fn fallocate(&self, caller: Caller, ino: u64, range: (u64, u64), mode: i32) -> Answer<()> {
         self.writable(ino)?;
-        self.live_fallocate(ino, offset, len, mode)
+        self.live_fallocate(caller, ino, range, mode)
     }
 
     /// Finds data or holes. Other kinds of seeking are the kernel's own affair.

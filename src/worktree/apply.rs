@@ -101,10 +101,10 @@ impl Worktree {
                 }
                 self.edit_file(*ino, *time, *kill_priv, |file| file.truncate(*size))
             }
-            Op::Zero { ino, offset, len, extend, time } => {
+            Op::Zero { ino, offset, len, extend, kill_priv, time } => {
                 let end = offset.checked_add(*len).filter(|end| *end <= FILE_BYTES_MAX);
                 let end = end.ok_or(OpError::FileTooLarge)?;
-                self.edit_file(*ino, *time, false, |file| {
+                self.edit_file(*ino, *time, *kill_priv, |file| {
                     if *extend && end > file.size() {
                         file.truncate(end);
                     }

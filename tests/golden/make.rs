@@ -330,7 +330,8 @@ impl Maker {
         for extend in [false, true] {
             let (ino, time) = (self.ino("/large"), self.time());
             let offset = LARGE_BYTES as u64 - 1000;
-            self.apply(&Op::Zero { ino, offset, len: 5000, extend, time });
+            let kill_priv = extend;
+            self.apply(&Op::Zero { ino, offset, len: 5000, extend, kill_priv, time });
         }
         let mtime = Some(Timestamp { secs: i64::from(u32::MAX) + 1, nanos: 1 });
         let all = SetAttr { perm: Some(0o4711), uid: Some(1), gid: Some(u32::MAX - 2), mtime };

@@ -107,7 +107,7 @@ impl Fs {
 
     pub(super) fn zero(&mut self, path: &str, offset: u64, len: u64) {
         let (ino, time) = (self.ino(path), self.tick());
-        self.apply(&Op::Zero { ino, offset, len, extend: true, time });
+        self.apply(&Op::Zero { ino, offset, len, extend: true, kill_priv: false, time });
     }
 
     pub(super) fn set(&mut self, path: &str, set: SetAttr) {

@@ -185,8 +185,8 @@ impl Model {
                     bytes.resize(*size as usize, 0);
                 })
             }
-            Op::Zero { ino, offset, len, extend, time } => {
-                self.edit_file(*ino, offset + len, false, *time, |bytes| {
+            Op::Zero { ino, offset, len, extend, kill_priv, time } => {
+                self.edit_file(*ino, offset + len, *kill_priv, *time, |bytes| {
                     if *extend {
                         grow(bytes, offset + len);
                     }

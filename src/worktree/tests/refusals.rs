@@ -53,8 +53,15 @@ fn a_file_can_be_as_large_as_a_file_can_be() {
         write(ino, FILE_BYTES_MAX, 1),
         write(ino, u64::MAX, 1),
         Op::Truncate { ino, size: FILE_BYTES_MAX + 1, kill_priv: false, time: at(9) },
-        Op::Zero { ino, offset: FILE_BYTES_MAX, len: 1, extend: false, time: at(9) },
-        Op::Zero { ino, offset: 1, len: u64::MAX, extend: true, time: at(9) },
+        Op::Zero {
+            ino,
+            offset: FILE_BYTES_MAX,
+            len: 1,
+            extend: false,
+            kill_priv: false,
+            time: at(9),
+        },
+        Op::Zero { ino, offset: 1, len: u64::MAX, extend: true, kill_priv: false, time: at(9) },
     ] {
         refused(&mut fs, &op, &OpError::FileTooLarge);
     }

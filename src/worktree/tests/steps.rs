@@ -198,7 +198,7 @@ impl Model {
             What::Zero => {
                 let ino = self.file(a);
                 let (offset, len) = (offset(b, c, size(ino)), len(d) as u64);
-                Op::Zero { ino, offset, len, extend: a % 2 == 0, time }
+                Op::Zero { ino, offset, len, extend: a % 2 == 0, kill_priv, time }
             }
             What::SetAttr => {
                 let bit = |n: u16| d >> n & 1 == 1;

@@ -102,7 +102,9 @@ fn op(
         10 => Op::Truncate { ino, size: offset(choices), kill_priv: false, time },
         11 => {
             let (offset, len) = (offset(choices), 1 + offset(choices));
-            Op::Zero { ino, offset, len, extend: choices.byte().is_multiple_of(2), time }
+            let flags = choices.byte();
+            let (extend, kill_priv) = (flags.is_multiple_of(2), flags & 2 != 0);
+            Op::Zero { ino, offset, len, extend, kill_priv, time }
         }
         12 => {
             let told = choices.byte();
