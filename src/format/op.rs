@@ -317,20 +317,20 @@ fn read_perm(reader: &mut Reader<'_>) -> Result<u16, FormatError> {
 }
 
 fn put_set_attr(out: &mut Vec<u8>, set: &SetAttr) {
-    let SetAttr { perm, uid, gid, mtime } = set;
-    let told = [perm.is_some(), uid.is_some(), gid.is_some(), mtime.is_some()];
+    let SetAttr { perm, uid, gid, mtime, atime } = set;
+    let told = [perm.is_some(), uid.is_some(), gid.is_some(), mtime.is_some(), atime.is_some()];
     out.push((0..).zip(told).map(|(bit, told)| u8::from(told) << bit).sum());
     for number in [perm.map(u32::from), *uid, *gid].into_iter().flatten() {
         put_varint(out, u64::from(number));
     }
-    if let Some(mtime) = mtime {
-        put_time(out, *mtime);
+    for time in [mtime, atime].into_iter().flatten() {
+        put_time(out, *time);
     }
 }
 
 fn read_set_attr(reader: &mut Reader<'_>) -> Result<SetAttr, FormatError> {
     let told = reader.u8()?;
-    if told > 0b1111 {
+    if told > 0b1_1111 {
         return Err(reader.error("an unknown attribute"));
     }
     let is_told = |bit: u8| told & (1 << bit) != 0;
@@ -339,5 +339,6 @@ fn read_set_attr(reader: &mut Reader<'_>) -> Result<SetAttr, FormatError> {
         uid: is_told(1).then(|| reader.varint_u32()).transpose()?,
         gid: is_told(2).then(|| reader.varint_u32()).transpose()?,
         mtime: is_told(3).then(|| reader.time()).transpose()?,
+        atime: is_told(4).then(|| reader.time()).transpose()?,
     })
 }

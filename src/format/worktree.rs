@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! worktree = "vw" version:u8(2) root:id side:id? places:id? head:id? next_ino:varint
-//!            ctime:time segment:varint offset:varint seq:varint commits:varint
-//!                                              ("id?" is u8 0, or u8 1 and an id)
+//!            ctime:time segment:varint offset:varint seq:varint commits:varint atime:time?
+//!                                              ("id?" is u8 0, or u8 1 and an id; "atime" is left
+//!                                              out where there is none)
 //! side     = "vs" version:u8(1) height:u8 item*
-//! item     = ino:varint ctime:time links:varint side:id?   beside a leaf of a directory's tree
+//! item     = ino:varint ctime:time links:varint has:u8 side:id? atime:time?
+//!                                              beside a leaf of a directory's tree; bits 0 and 1
+//!                                              of "has" tell whether the last two follow
 //! item     = child:id links:varint                 beside a node above
 //! place    = names:varint (parent:varint name:string)* recorded:varint digest:id*
 //! ```
@@ -45,6 +48,8 @@ pub struct WorktreeState {
     pub next_ino: u64,
     /// When the top directory last changed.
     pub ctime: Timestamp,
+    /// When it was last read, if that was set.
+    pub atime: Option<Timestamp>,
     /// Where the operations begin that it does not have.
     pub journal: JournalPosition,
     /// How many commits were listed, all of them whole.
@@ -76,6 +81,9 @@ impl WorktreeState {
         for number in [segment, offset, seq, self.commits] {
             put_varint(&mut out, number);
         }
+        if let Some(atime) = self.atime {
+            put_time(&mut out, atime);
+        }
         out
     }
 
@@ -83,13 +91,14 @@ impl WorktreeState {
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut reader = Reader::new(bytes);
         reader.expect(STATE_MAGIC, "not the state of a worktree in a known version")?;
-        let state = Self {
+        let mut state = Self {
             root: RootId::new(reader.id()?),
             side: read_option(&mut reader)?,
             places: read_option(&mut reader)?.map(NodeId::new),
             head: read_option(&mut reader)?.map(CommitId::new),
             next_ino: reader.varint()?,
             ctime: reader.time()?,
+            atime: None,
             journal: JournalPosition {
                 segment: reader.varint()?,
                 offset: reader.varint()?,
@@ -97,6 +106,9 @@ impl WorktreeState {
             },
             commits: reader.varint()?,
         };
+        if !reader.is_at_end() {
+            state.atime = Some(reader.time()?);
+        }
         if state.next_ino <= Ino::ROOT.0 || state.next_ino > INO_MAX {
             return Err(reader.error("the next inode number is impossible"));
         }
@@ -143,6 +155,8 @@ pub struct SideRecord {
     pub ino: u64,
     /// When the inode last changed.
     pub ctime: Timestamp,
+    /// When it was last read, if that was set.
+    pub atime: Option<Timestamp>,
     /// Names at or below the entry that share their file with others.
     pub links: u32,
     /// For a directory that is not empty: what lies beside the topmost node of its tree.
@@ -155,17 +169,26 @@ impl SideRecord {
         put_varint(out, self.ino);
         put_time(out, self.ctime);
         put_varint(out, u64::from(self.links));
-        put_option(out, self.side.as_deref());
+        out.push(u8::from(self.side.is_some()) | u8::from(self.atime.is_some()) << 1);
+        if let Some(side) = &self.side {
+            out.extend_from_slice(side.as_bytes());
+        }
+        if let Some(atime) = self.atime {
+            put_time(out, atime);
+        }
     }
 
     /// Reads a record.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
-        Ok(Self {
-            ino: reader.varint()?,
-            ctime: reader.time()?,
-            links: reader.varint_u32()?,
-            side: read_option(reader)?.map(Arc::new),
-        })
+        let (ino, ctime) = (reader.varint()?, reader.time()?);
+        let links = reader.varint_u32()?;
+        let has = reader.u8()?;
+        if has > 0b11 {
+            return Err(reader.error("an unknown part of a side"));
+        }
+        let side = (has & 1 != 0).then(|| reader.id()).transpose()?.map(Arc::new);
+        let atime = (has & 2 != 0).then(|| reader.time()).transpose()?;
+        Ok(Self { ino, ctime, atime, links, side })
     }
 }
 

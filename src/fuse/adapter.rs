@@ -20,7 +20,7 @@ use super::reply::{
 };
 use super::settings;
 use crate::base::limits::NAME_BYTES_MAX;
-use crate::model::{FileKind, RenameMode};
+use crate::model::{FileKind, RenameMode, Timestamp};
 use crate::vfs::{self, Caller, DirRow, LookupOut, SetAttrIn, Ttl, Vfs};
 
 thread_local! {
@@ -70,7 +70,7 @@ impl Filesystem for Adapter {
         uid: Option<u32>,
         gid: Option<u32>,
         size: Option<u64>,
-        _atime: Option<TimeOrNow>,
+        atime: Option<TimeOrNow>,
         mtime: Option<TimeOrNow>,
         _ctime: Option<SystemTime>,
         _fh: Option<FileHandle>,
@@ -80,8 +80,10 @@ impl Filesystem for Adapter {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let perm = mode.map(convert::perm);
-        let set = SetAttrIn { perm, uid, gid, size, mtime: mtime.map(convert::timestamp) };
+        let (perm, now) = (mode.map(convert::perm), Timestamp::now());
+        let time = |time| convert::timestamp(time, now);
+        let (mtime, atime) = (mtime.map(time), atime.map(time));
+        let set = SetAttrIn { perm, uid, gid, size, mtime, atime };
         reply_attr(reply, guard("setattr", || self.0.setattr(caller(req, 0), ino.0, set)));
     }
 

@@ -63,9 +63,10 @@ fn system_time(time: Timestamp) -> SystemTime {
         .unwrap_or(UNIX_EPOCH)
 }
 
-pub(super) fn timestamp(time: TimeOrNow) -> Timestamp {
+/// A time to set, and `now` where the kernel leaves it to the server what that is.
+pub(super) fn timestamp(time: TimeOrNow, now: Timestamp) -> Timestamp {
     let time = match time {
-        TimeOrNow::Now => return Timestamp::now(),
+        TimeOrNow::Now => return now,
         TimeOrNow::SpecificTime(time) => time,
     };
     match time.duration_since(UNIX_EPOCH) {
@@ -85,14 +86,12 @@ pub(super) fn timestamp(time: TimeOrNow) -> Timestamp {
 }
 
 pub(super) fn attr(attr: &Attr) -> FileAttr {
-    let mtime = system_time(attr.meta.mtime);
     FileAttr {
         ino: INodeNo(attr.ino),
         size: attr.size,
         blocks: attr.blocks,
-        // Access times are not kept.
-        atime: mtime,
-        mtime,
+        atime: system_time(attr.atime),
+        mtime: system_time(attr.meta.mtime),
         ctime: system_time(attr.ctime),
         crtime: UNIX_EPOCH,
         kind: file_type(attr.meta.kind),
@@ -110,7 +109,7 @@ pub(super) fn attr(attr: &Attr) -> FileAttr {
 pub(super) fn bare(ino: u64, kind: FileKind) -> FileAttr {
     let meta = Meta { kind, perm: 0, uid: 0, gid: 0, rdev: 0, mtime: Timestamp::default() };
     let ctime = Timestamp::default();
-    attr(&Attr { ino, meta, size: 0, blocks: 0, nlink: 0, ctime })
+    attr(&Attr { ino, meta, size: 0, blocks: 0, nlink: 0, ctime, atime: ctime })
 }
 
 /// What says that there is nothing, and lets the kernel remember it: inode 0.

@@ -60,6 +60,8 @@ pub struct SetAttr {
     pub gid: Option<u32>,
     /// New time of modification.
     pub mtime: Option<Timestamp>,
+    /// New time of access, which no commit keeps.
+    pub atime: Option<Timestamp>,
 }
 
 /// One mutation of a working tree. `time` is when it happened: what it sets as ctime, and as

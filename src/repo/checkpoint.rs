@@ -314,6 +314,7 @@ impl Repo {
             head: tree.head,
             next_ino: tree.next_ino(),
             ctime: tree.top().ctime,
+            atime: tree.top().atime,
             journal,
             commits: self.store().commits().records().len() as u64,
         };

@@ -72,7 +72,7 @@ impl Vfs {
         };
         let meta = Meta { kind, perm, uid, gid, rdev: 0, mtime: time };
         let nlink = if directory { 2 } else { 1 };
-        let attr = Attr { ino, meta, size: 0, blocks: 0, nlink, ctime: time };
+        let attr = Attr { ino, meta, size: 0, blocks: 0, nlink, ctime: time, atime: time };
         Ok(EntryOut { attr, ttl: Ttl::Never })
     }
 

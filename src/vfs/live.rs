@@ -237,7 +237,7 @@ impl Vfs {
                 edit.apply(&Op::Truncate { ino, size, kill_priv, time })?;
             }
             let inode = edit.find(ino).ok_or(OpError::NotFound)?;
-            let SetAttrIn { mut perm, uid, gid, mtime, size } = set;
+            let SetAttrIn { mut perm, uid, gid, mtime, atime, size } = set;
             if perm.is_none() && (uid.is_some() || gid.is_some()) && !inode.is_directory() {
                 perm = Some(without_privileges(inode.meta.perm));
             }
@@ -247,7 +247,7 @@ impl Vfs {
                 let (name, value) = (ACCESS_XATTR.into(), access.chmod(perm).encode().into());
                 edit.apply(&Op::SetXattr { ino, name, value, time })?;
             }
-            let attrs = SetAttr { perm, uid, gid, mtime };
+            let attrs = SetAttr { perm, uid, gid, mtime, atime };
             if size.is_none() || attrs != SetAttr::default() {
                 edit.apply(&Op::SetAttr { ino, set: attrs, time })?;
             }

@@ -38,6 +38,8 @@ pub struct Attr {
     pub nlink: u32,
     /// Time of the last change.
     pub ctime: Timestamp,
+    /// Time of access, if one was set; otherwise it equals the time of modification.
+    pub atime: Timestamp,
 }
 
 /// How long the kernel may believe an answer.
@@ -104,6 +106,8 @@ pub struct SetAttrIn {
     pub size: Option<u64>,
     /// New time of modification.
     pub mtime: Option<Timestamp>,
+    /// New time of access.
+    pub atime: Option<Timestamp>,
 }
 
 /// How much room there is.
@@ -133,6 +137,7 @@ impl Attr {
             blocks: inode.allocated_bytes(src).map_err(|e| of_object(&e))?.div_ceil(512),
             nlink: inode.nlink(src).map_err(|e| of_object(&e))?,
             ctime: inode.ctime,
+            atime: inode.atime.unwrap_or(inode.meta.mtime),
         })
     }
 
@@ -145,7 +150,8 @@ impl Attr {
             EntryBody::Special => 0,
         };
         let blocks = allocated_bytes.div_ceil(512);
-        Self { ino, meta: entry.meta, size, blocks, nlink, ctime: entry.meta.mtime }
+        let (meta, time) = (entry.meta, entry.meta.mtime);
+        Self { ino, meta, size, blocks, nlink, ctime: time, atime: time }
     }
 }
 

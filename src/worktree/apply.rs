@@ -362,6 +362,9 @@ impl Worktree {
         self.get(ino)?;
         let inode = self.edit(ino);
         let meta = &mut inode.meta;
+        // What equals the time of modification does not follow one that is set.
+        let kept = set.mtime.and(Some(meta.mtime));
+        inode.atime = set.atime.or(inode.atime).or(kept);
         meta.perm = set.perm.map_or(meta.perm, |perm| perm & 0o7777);
         meta.uid = set.uid.unwrap_or(meta.uid);
         meta.gid = set.gid.unwrap_or(meta.gid);
@@ -424,6 +427,7 @@ fn new_inode(ino: Ino, node: &NewNode, time: Timestamp) -> Result<Inode, OpError
         ino,
         meta: Meta { kind, perm: perm & 0o7777, uid, gid, rdev, mtime: time },
         ctime: time,
+        atime: None,
         xattrs: Xattrs::default(),
         names: Names::new(),
         body,

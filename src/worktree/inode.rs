@@ -24,6 +24,9 @@ pub struct Inode {
     pub meta: Meta,
     /// When it last changed.
     pub ctime: Timestamp,
+    /// When it was last read, as somebody has said. Until then that equals the time of
+    /// modification.
+    pub atime: Option<Timestamp>,
     /// Its extended attributes.
     pub xattrs: Xattrs,
     /// Its names: one, but for files with hard links, for the top directory, and for a file that
@@ -68,7 +71,8 @@ impl Inode {
             EntryBody::Symlink(target) => Body::Symlink(target.into()),
             EntryBody::Special => Body::Special,
         };
-        Ok(Self { ino, meta: entry.meta, ctime, xattrs, names, body, epoch: 0, settled: false })
+        let (meta, atime) = (entry.meta, None);
+        Ok(Self { ino, meta, ctime, atime, xattrs, names, body, epoch: 0, settled: false })
     }
 
     /// The size that `stat` tells.

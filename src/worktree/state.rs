@@ -112,6 +112,7 @@ impl Worktree {
             ino: Ino::ROOT,
             meta,
             ctime: time,
+            atime: None,
             xattrs: Xattrs::default(),
             names: Names::new(),
             body: Body::Directory(Tree::new()),
@@ -128,7 +129,8 @@ impl Worktree {
         let side = state.side;
         let stored = |node| Tree::stored(node, side);
         let names = Names::new();
-        let top = Inode::from_entry(root.top, Ino::ROOT, state.ctime, names, stored, src)?;
+        let mut top = Inode::from_entry(root.top, Ino::ROOT, state.ctime, names, stored, src)?;
+        top.atime = state.atime;
         let places = Tree::stored(state.places, None);
         let links = Tree::stored(root.links, None);
         Ok(Self::with_top(top, places, links, state.next_ino, state.head))
@@ -339,7 +341,8 @@ pub fn inode_of(
     })?;
     let names = Names::from_iter([name]);
     let directory = |node| Tree::stored(node, side);
-    Inode::from_entry(entry, found.ino, found.side.ctime, names, directory, src)
+    let inode = Inode::from_entry(entry, found.ino, found.side.ctime, names, directory, src)?;
+    Ok(Inode { atime: found.side.atime, ..inode })
 }
 
 /// Gives an inode what a committed entry tells, but for what is in a directory.
@@ -350,6 +353,7 @@ pub(super) fn revert(
 ) -> Result<(), ObjectError> {
     inode.xattrs = load_xattrs(entry.xattrs.clone(), src)?;
     inode.meta = entry.meta;
+    inode.atime = None;
     match &entry.body {
         EntryBody::File { size, content } => inode.body = Body::File(File::stored(*size, *content)),
         EntryBody::Symlink(target) => inode.body = Body::Symlink(target.clone().into()),

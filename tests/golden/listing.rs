@@ -14,7 +14,7 @@ const WINDOW_BYTES: usize = 256 * 1024;
 /// Longer values of extended attributes are told by their hashes.
 const VALUE_BYTES_SHOWN: usize = 40;
 
-/// The living tree: what commits keep of it, and inode numbers and ctimes.
+/// The living tree: what commits keep of it, and inode numbers, ctimes and atimes.
 pub(crate) fn live(repo: &Repo) -> String {
     let root = repo.hash().expect("the tree can be hashed");
     let head = repo.head().expect("there is a head");
@@ -39,7 +39,10 @@ pub(crate) fn live(repo: &Repo) -> String {
             Body::Special => String::new(),
         };
         let links = u64::from(inode.nlink(src).expect("links can be counted"));
-        let own = format!(" ino {} ctime {}", inode.ino.0, time(inode.ctime));
+        let mut own = format!(" ino {} ctime {}", inode.ino.0, time(inode.ctime));
+        if let Some(atime) = inode.atime {
+            own += &format!(" atime {}", time(atime));
+        }
         line(&mut text, &path, &inode.meta, links, &own, &body, &inode.xattrs);
         // What is popped first was pushed last.
         for name in names.into_iter().rev() {

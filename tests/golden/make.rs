@@ -47,7 +47,9 @@ pub(crate) fn make(dir: &Path) -> String {
 /// A tree with everything in it, committed, in a sealed pack.
 fn sealed(dir: &Path) -> CommitId {
     let mut maker = Maker::open(dir, EPOCH_SECS);
-    let root = SetAttr { perm: Some(0o1775), uid: Some(0), gid: Some(7), mtime: None };
+    let atime = Some(Timestamp { secs: -5, nanos: 6 });
+    let (uid, gid) = (Some(0), Some(7));
+    let root = SetAttr { perm: Some(0o1775), uid, gid, mtime: None, atime };
     maker.set("/", root);
     for (path, len) in [("/empty", 0), ("/small", 11), ("/large", LARGE_BYTES), ("/sparse", 0)] {
         maker.create(path, FileKind::Regular, 0o644);
@@ -334,7 +336,9 @@ impl Maker {
             self.apply(&Op::Zero { ino, offset, len: 5000, extend, kill_priv, time });
         }
         let mtime = Some(Timestamp { secs: i64::from(u32::MAX) + 1, nanos: 1 });
-        let all = SetAttr { perm: Some(0o4711), uid: Some(1), gid: Some(u32::MAX - 2), mtime };
+        let atime = Some(Timestamp { secs: 1, nanos: 999_999_999 });
+        let (uid, gid) = (Some(1), Some(u32::MAX - 2));
+        let all = SetAttr { perm: Some(0o4711), uid, gid, mtime, atime };
         self.set("/new Regular", all);
         self.set_xattr("/large", b"user.more", &noise(60_000)[..200]);
         self.set_xattr("/new dir", b"user.a", b"b");

@@ -66,11 +66,13 @@ fn any_entry() -> impl Strategy<Value = Entry> {
 fn any_set() -> impl Strategy<Value = SetAttr> {
     let perm = option::of(0..=0o7777u16);
     let (uid, gid) = (option::of(any::<u32>()), option::of(any::<u32>()));
-    (perm, uid, gid, option::of(any_time())).prop_map(|(perm, uid, gid, mtime)| SetAttr {
+    let (mtime, atime) = (option::of(any_time()), option::of(any_time()));
+    (perm, uid, gid, mtime, atime).prop_map(|(perm, uid, gid, mtime, atime)| SetAttr {
         perm,
         uid,
         gid,
         mtime,
+        atime,
     })
 }
 

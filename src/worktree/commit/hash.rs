@@ -185,7 +185,7 @@ pub(in crate::worktree) fn put_inode(
 ) -> Result<SideRecord, ObjectError> {
     let linked = !inode.is_directory() && inode.names.len() > 1;
     let (ino, ctime, links) = (inode.ino.0, inode.ctime, u32::from(linked));
-    let mut side = SideRecord { ino, ctime, links, side: None };
+    let mut side = SideRecord { ino, ctime, atime: inode.atime, links, side: None };
     let body = match &inode.body {
         Body::File(file) => {
             let content = file.content().expect("contents are hashed before entries");

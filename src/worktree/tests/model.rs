@@ -13,6 +13,7 @@ use crate::worktree::OpError;
 pub(super) struct Node {
     pub(super) meta: Meta,
     pub(super) ctime: Timestamp,
+    pub(super) atime: Option<Timestamp>,
     pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) body: Body,
 }
@@ -53,7 +54,7 @@ impl Model {
         let kind = FileKind::Directory;
         let meta = Meta { kind, perm, uid, gid, rdev: 0, mtime: time };
         let body = Body::Directory(BTreeMap::new());
-        let top = Node { meta, ctime: time, xattrs: BTreeMap::new(), body };
+        let top = Node { meta, ctime: time, atime: None, xattrs: BTreeMap::new(), body };
         Self { nodes: BTreeMap::from([(Ino::ROOT, top)]), contents: Vec::new() }
     }
 
@@ -197,7 +198,12 @@ impl Model {
             }
             Op::SetAttr { ino, set, time } => {
                 let node = self.get_mut(*ino)?;
-                let SetAttr { perm, uid, gid, mtime } = *set;
+                let SetAttr { perm, uid, gid, mtime, atime } = *set;
+                if atime.is_some() {
+                    node.atime = atime;
+                } else if mtime.is_some() && node.atime.is_none() {
+                    node.atime = Some(node.meta.mtime);
+                }
                 node.meta.perm = perm.unwrap_or(node.meta.perm);
                 node.meta.uid = uid.unwrap_or(node.meta.uid);
                 node.meta.gid = gid.unwrap_or(node.meta.gid);
@@ -356,7 +362,7 @@ impl Model {
             EntryBody::Symlink(target) => Body::Symlink(target.to_vec()),
             EntryBody::Special => Body::Special,
         };
-        Node { meta: entry.meta, ctime: time, xattrs, body }
+        Node { meta: entry.meta, ctime: time, atime: None, xattrs, body }
     }
 }
 
@@ -375,5 +381,5 @@ fn new_node(new: &NewNode, time: Timestamp) -> Node {
         _ => Body::Special,
     };
     let meta = Meta { kind, perm, uid, gid, rdev, mtime: time };
-    Node { meta, ctime: time, xattrs: BTreeMap::new(), body }
+    Node { meta, ctime: time, atime: None, xattrs: BTreeMap::new(), body }
 }

@@ -49,6 +49,7 @@ impl Saver {
             head: tree.head,
             next_ino: tree.next_ino(),
             ctime: tree.top().ctime,
+            atime: tree.top().atime,
             journal: Default::default(),
             commits: 0,
         };

@@ -207,6 +207,7 @@ impl Model {
                     uid: bit(1).then_some(u32::from(c)),
                     gid: bit(2).then_some(u32::from(b)),
                     mtime: bit(3).then_some(at(-i64::from(c))),
+                    atime: bit(4).then_some(at(-i64::from(b))),
                 };
                 Op::SetAttr { ino: self.inode(a), set, time }
             }

@@ -110,8 +110,9 @@ fn op(
             let told = choices.byte();
             let perm = (told & 1 != 0).then(|| u16::from(choices.byte()));
             let uid = (told & 2 != 0).then(|| choices.number());
+            let atime = (told & 8 != 0).then_some(time);
             let mtime = (told & 4 != 0).then_some(Timestamp { secs: -1, nanos: 1 });
-            Op::SetAttr { ino, set: SetAttr { perm, uid, gid: None, mtime }, time }
+            Op::SetAttr { ino, set: SetAttr { perm, uid, gid: None, mtime, atime }, time }
         }
         _ => {
             let name = [&b"user."[..], &[b'a' + choices.byte() % 3]].concat().into();
@@ -193,6 +194,7 @@ impl Tree {
             head: None,
             next_ino: hashed.next_ino(),
             ctime: hashed.top().ctime,
+            atime: hashed.top().atime,
             journal: Default::default(),
             commits: 0,
         };

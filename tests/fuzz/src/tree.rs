@@ -68,6 +68,7 @@ fn live(src: &Hostile) {
         head: Some(CommitId::new(id(4))),
         next_ino: 1000,
         ctime: Timestamp { secs: 0, nanos: 0 },
+        atime: None,
         journal: Default::default(),
         commits: 0,
     };
