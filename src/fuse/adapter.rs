@@ -32,7 +32,7 @@ thread_local! {
 pub(super) struct Adapter(pub(super) Arc<Vfs>);
 
 fn caller(req: &Request, umask: u32) -> Caller {
-    Caller { uid: req.uid(), gid: req.gid(), umask }
+    Caller { uid: req.uid(), gid: req.gid(), pid: req.pid(), umask }
 }
 
 impl Filesystem for Adapter {

@@ -9,6 +9,7 @@
 //! anything else is called.
 
 pub mod acl;
+mod caller;
 mod collect;
 mod control;
 mod data;
@@ -34,9 +35,9 @@ use handles::{Handles, Lookups};
 use live::LiveDirectory;
 use snapshots::{SnapshotDirectory, Snapshots};
 
+pub use caller::Caller;
 pub use types::{
-    Answer, Attr, Caller, DirRow, EntryOut, LookupOut, OpenFlags, OpenOut, SetAttrIn, StatfsOut,
-    Ttl,
+    Answer, Attr, DirRow, EntryOut, LookupOut, OpenFlags, OpenOut, SetAttrIn, StatfsOut, Ttl,
 };
 
 /// Tells the kernel that what it believes has changed behind its back.

@@ -12,17 +12,6 @@ use crate::worktree::{Inode, OpError};
 /// What a call ends with: a value, or the error number that the caller sees.
 pub type Answer<T> = Result<T, Errno>;
 
-/// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// Its user.
-    pub uid: u32,
-    /// Its group.
-    pub gid: u32,
-    /// The bits that a new file shall not have.
-    pub umask: u32,
-}
-
 /// What `stat` tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attr {

@@ -21,6 +21,7 @@ const CREATE: i32 = 1;
 const REPLACE: i32 = 2;
 /// How often hashes are brought up to date for one who wants an id, while others write.
 const ID_TRIES_MAX: usize = 16;
+const SETGID: u16 = 0o2000;
 
 impl Vfs {
     pub(super) fn live_getxattr(&self, ino: u64, name: &[u8]) -> Answer<Vec<u8>> {
@@ -65,6 +66,11 @@ impl Vfs {
             _ if name.starts_with(b"system.") => return Err(Errno::OPNOTSUPP),
             _ => None,
         };
+        // Asked before the tree is locked: it may have to be looked up.
+        let keeps_setgid = name != ACCESS_XATTR || {
+            let meta = self.inode(ino)?.meta;
+            meta.perm & SETGID == 0 || caller.keeps_setgid(meta.gid)
+        };
         let exists = self
             .repo()?
             .update(|edit| {
@@ -81,7 +87,10 @@ impl Vfs {
                     return Ok(None);
                 };
                 // The mode follows the ACL, and an ACL that says no more than the mode is none.
-                let perm = acl.mode_after_set(inode.meta.perm);
+                let mut perm = acl.mode_after_set(inode.meta.perm);
+                if !keeps_setgid {
+                    perm &= !SETGID;
+                }
                 if !acl.is_equivalent_to_mode() {
                     edit.apply(&set)?;
                 } else if there {
