@@ -65,7 +65,6 @@ impl Vfs {
             && perm()? != before
         {
             notify.attributes_changed(live(ino));
-            notify.flush();
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ pub trait Notify: Send + Sync {
     /// Attributes or content of an inode changed.
     fn inode_changed(&self, ino: Ino);
     /// Attributes of an inode changed, and its content did not. The kernel waits for no request
-    /// of its own to take note.
+    /// of its own to take note, and has done so when this returns.
     fn attributes_changed(&self, ino: Ino);
     /// Waits until the kernel knows all that it was told.
     fn flush(&self);
@@ -481,7 +481,12 @@ impl Vfs {
             match (touched, notify) {
                 (Touched::Entry(parent, name), Some(notify)) => notify.entry_changed(*parent, name),
                 (Touched::Inode(ino), Some(notify)) => notify.inode_changed(*ino),
-                (Touched::Removed(ino), _) => self.drop_if_unheld(*ino),
+                (Touched::Removed(ino), Some(notify)) => {
+                    // Who has it open sees that it has no name any more.
+                    notify.attributes_changed(*ino);
+                    self.drop_if_unheld(*ino);
+                }
+                (Touched::Removed(ino), None) => self.drop_if_unheld(*ino),
                 (_, None) => {}
             }
         }
