@@ -176,14 +176,13 @@ impl Filesystem for Adapter {
         reply_entry(reply, guard("link", || self.0.link(ino.0, newparent.0, newname.as_bytes())));
     }
 
-    fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let mode = flags.acc_mode();
         let open = vfs::OpenFlags {
             read: mode != OpenAccMode::O_WRONLY,
             write: mode != OpenAccMode::O_RDONLY,
-            truncate: flags.0 & libc::O_TRUNC != 0,
         };
-        match guard("open", || self.0.open(caller(req, 0), ino.0, open)) {
+        match guard("open", || self.0.open(ino.0, open)) {
             Ok(out) => {
                 let cache = match out.direct {
                     true => FopenFlags::FOPEN_DIRECT_IO,

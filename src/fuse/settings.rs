@@ -5,9 +5,10 @@ use fuser::{InitFlags, KernelConfig};
 use crate::base::limits::WRITE_BYTES_MAX;
 
 /// What is asked of the kernel when it offers it. Of what else it offers, a cache that writes
-/// back would take times and sizes out of our hands.
-const WANTED: [InitFlags; 10] = [
-    InitFlags::FUSE_ATOMIC_O_TRUNC,
+/// back would take times and sizes out of our hands; and an `open` that truncates, in one request,
+/// would do so before the kernel looks whether the file is a program that runs, which then dies of
+/// an `open` that fails.
+const WANTED: [InitFlags; 9] = [
     InitFlags::FUSE_PARALLEL_DIROPS,
     InitFlags::FUSE_DO_READDIRPLUS,
     InitFlags::FUSE_READDIRPLUS_AUTO,

@@ -48,13 +48,6 @@ impl Vfs {
         self.apply_to_content(ino, &op, kill_priv)
     }
 
-    /// What an `open` with `O_TRUNC` does.
-    pub(super) fn live_open_truncate(&self, caller: Caller, ino: u64) -> Answer<()> {
-        let kill_priv = caller.uid != 0;
-        let op = Op::Truncate { ino: live(ino), size: 0, kill_priv, time: Timestamp::now() };
-        self.apply_to_content(ino, &op, kill_priv)
-    }
-
     /// Applies an operation on the content of a file. Where it takes privileges away from the
     /// file, the kernel is told, which otherwise believes that the mode is what it was.
     fn apply_to_content(&self, ino: u64, op: &Op, kill_priv: bool) -> Answer<()> {

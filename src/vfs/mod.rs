@@ -282,20 +282,15 @@ impl Vfs {
         self.live_rename(from, to, mode)
     }
 
-    /// Opens a file that is no directory.
-    pub fn open(&self, caller: Caller, ino: u64, flags: OpenFlags) -> Answer<OpenOut> {
+    /// Opens a file that is no directory. The kernel truncates it by itself.
+    pub fn open(&self, ino: u64, flags: OpenFlags) -> Answer<OpenOut> {
         match self.realm(ino) {
-            Realm::Live => {
-                if flags.truncate {
-                    self.live_open_truncate(caller, ino)?;
-                }
-                Ok(OpenOut { fh: 0, direct: false })
-            }
+            Realm::Live => Ok(OpenOut { fh: 0, direct: false }),
             Realm::Control => {
                 let fh = self.controls.open(self.control_open(ino, flags.read)?);
                 Ok(OpenOut { fh, direct: true })
             }
-            Realm::Snapshot if flags.write || flags.truncate => Err(Errno::ROFS),
+            Realm::Snapshot if flags.write => Err(Errno::ROFS),
             Realm::Snapshot => Ok(OpenOut { fh: 0, direct: false }),
         }
     }

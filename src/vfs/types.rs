@@ -151,8 +151,6 @@ pub struct OpenFlags {
     pub read: bool,
     /// To write it.
     pub write: bool,
-    /// To make it empty.
-    pub truncate: bool,
 }
 
 /// Checks a name that the kernel sent.
