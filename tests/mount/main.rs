@@ -2,16 +2,21 @@
 //! They need `/dev/fuse`, and root or `fusermount3`.
 
 mod cli;
+mod coherence;
 mod collect;
 mod concurrency;
 mod control;
+mod crossing;
 mod failure;
 mod harness;
+mod limits;
 mod posix;
+mod reference;
 mod round_trip;
 mod shell;
 mod tools;
 mod tree;
+mod users;
 mod verify;
 
 /// The harness watched at work, as far as that needs no working mount.

@@ -1,6 +1,7 @@
 //! The tools that people use, run as they run them.
 #![allow(dead_code, reason = "a box of tools, of which a test takes what it needs")]
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -22,7 +23,19 @@ pub(crate) fn sh(directory: &Path, script: &str) -> String {
 /// Runs a script that may fail.
 #[track_caller]
 pub(crate) fn try_sh(directory: &Path, script: &str) -> Output {
-    Command::new("bash")
+    command(directory, script).output().expect("bash is there")
+}
+
+/// Runs a script that may fail as another user, who is in the group of the same number alone. Only
+/// root may.
+#[track_caller]
+pub(crate) fn try_sh_as(user: u32, directory: &Path, script: &str) -> Output {
+    command(directory, script).uid(user).gid(user).output().expect("bash is there")
+}
+
+fn command(directory: &Path, script: &str) -> Command {
+    let mut command = Command::new("bash");
+    command
         .args(["-eu", "-o", "pipefail", "-c", script])
         .current_dir(directory)
         .stdin(Stdio::null())
@@ -42,9 +55,8 @@ pub(crate) fn try_sh(directory: &Path, script: &str) -> Output {
         .env("GIT_COMMITTER_NAME", "A")
         .env("GIT_COMMITTER_EMAIL", "a@example.com")
         .env_remove("CARGO_TARGET_DIR")
-        .env_remove("RUSTFLAGS")
-        .output()
-        .expect("bash is there")
+        .env_remove("RUSTFLAGS");
+    command
 }
 
 /// Tells whether all of these programs are there, and says which is not.
