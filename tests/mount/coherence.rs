@@ -115,6 +115,49 @@ END"#,
     );
 }
 
+#[test]
+fn processes_that_map_a_file_agree_with_each_other_and_with_reads_and_writes() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let mount = TestMount::new();
+    sh(
+        mount.path(),
+        r#"python3 - <<'END'
+import mmap, os
+SIZE = 300000
+with open('file', 'wb') as f: f.write(bytes(SIZE))
+to_child, to_parent = os.pipe(), os.pipe()
+def tell(pipe): os.write(pipe[1], b'.')
+def wait(pipe): assert os.read(pipe[0], 1) == b'.'
+child = os.fork()
+# Each opens the file by itself.
+fd = os.open('file', os.O_RDWR)
+shared = mmap.mmap(fd, SIZE)
+private = mmap.mmap(fd, SIZE, flags=mmap.MAP_PRIVATE)
+if child == 0:
+    wait(to_child)
+    assert shared[5:9] == b'here' and os.pread(fd, 4, 200000) == b'read'
+    shared[100000:100005] = b'child'
+    os.pwrite(fd, b'written', 250000)
+    private[7:11] = b'mine'
+    tell(to_parent)
+    os._exit(0)
+shared[5:9] = b'here'
+os.pwrite(fd, b'read', 200000)
+tell(to_child)
+wait(to_parent)
+assert shared[100000:100005] == b'child' and os.pread(fd, 5, 100000) == b'child'
+assert shared[250000:250007] == b'written' and private[250000:250007] == b'written'
+assert shared[5:11] == b'here\0\0' and private[7:11] == b're\0\0'
+shared.flush()
+os.setxattr('.', 'user.vst.commit', b'after it was synced')
+with open('.snapshots/latest/file', 'rb') as f: assert f.read() == shared[:]
+assert os.waitpid(child, 0)[1] == 0
+END"#,
+    );
+}
+
 /// What the kernel knows of names: that some are there, that others are not, and whole listings.
 #[test]
 fn names_that_are_remembered_are_forgotten_when_a_restore_changes_them() {

@@ -134,7 +134,7 @@ fn a_directory_holds_a_million_files() {
     check(&top);
     check(&mount.snapshot(&id).join("d"));
     fs::rename(top.join("0500000"), top.join("moved")).expect("there");
-    assert_eq!(sh(mount.path(), "cat .vst/status"), "R d/0500000 -> d/moved\n");
+    assert_eq!(sh(mount.path(), "cat .vst/status"), "D d/0500000\nA d/moved\n");
     sh(mount.path(), "rm -r d");
     assert_eq!(fs::read_dir(mount.path()).expect("readable").count(), 0);
 }
