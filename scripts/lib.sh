@@ -23,11 +23,12 @@ as_root() {
 }
 
 # missing_packages COMMAND:PACKAGE...: prints the packages that are missing, one a line; to these
-# come those that cargo needs.
+# come those that cargo needs. In place of a command there can be the path of a file.
 missing_packages() {
     local need
     for need in cc:gcc "$@"; do
-        command -v "${need%%:*}" >/dev/null || printf '%s\n' "${need#*:}"
+        [[ $need == /* && -e ${need%%:*} ]] || command -v "${need%%:*}" >/dev/null ||
+            printf '%s\n' "${need#*:}"
     done
     # gcc only recommends the headers, without which it links nothing.
     [[ -e /usr/include/stdio.h ]] || printf 'libc6-dev\n'
