@@ -139,6 +139,8 @@ pub const RESTORE_TRIES_MAX: usize = 32;
 pub const FUSE_THREADS_MIN: usize = 2;
 /// Largest write that the kernel sends in one request.
 pub const WRITE_BYTES_MAX: u32 = 1024 * 1024;
+/// How far the kernel reads ahead of one who reads a file from its beginning on.
+pub const READAHEAD_BYTES: u32 = 1024 * 1024;
 /// A list of states of the worktree that is longer is cut down when the store is opened.
 pub const STATE_LOG_BYTES_MAX: u64 = 1024 * 1024;
 

@@ -9,9 +9,9 @@ use std::time::SystemTime;
 
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags,
-    INodeNo, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
-    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl,
-    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    INodeNo, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek,
+    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use super::convert;
@@ -21,7 +21,7 @@ use super::reply::{
 use super::settings;
 use crate::base::limits::NAME_BYTES_MAX;
 use crate::model::{FileKind, RenameMode, Timestamp};
-use crate::vfs::{self, Caller, DirRow, LookupOut, SetAttrIn, Ttl, Vfs};
+use crate::vfs::{Caller, DirRow, LookupOut, SetAttrIn, Ttl, Vfs};
 
 thread_local! {
     /// What a read is answered from.
@@ -177,22 +177,15 @@ impl Filesystem for Adapter {
     }
 
     fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let mode = flags.acc_mode();
-        let open = vfs::OpenFlags {
-            read: mode != OpenAccMode::O_WRONLY,
-            write: mode != OpenAccMode::O_RDONLY,
-        };
+        let open = convert::open_flags(flags);
         match guard("open", || self.0.open(ino.0, open)) {
             Ok(out) => {
-                let cache = match out.direct {
-                    true => FopenFlags::FOPEN_DIRECT_IO,
-                    // What a read-only open has to say when it is closed is nothing.
-                    false if !open.write => {
-                        FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH
-                    }
-                    false => FopenFlags::FOPEN_KEEP_CACHE,
+                // What a read-only open has to say when it is closed is nothing.
+                let flush = match open.write {
+                    true => FopenFlags::empty(),
+                    false => FopenFlags::FOPEN_NOFLUSH,
                 };
-                reply.opened(FileHandle(out.fh), cache);
+                reply.opened(FileHandle(out.fh), settings::file_cache(out.cached) | flush);
             }
             Err(errno) => reply.error(errno),
         }
@@ -205,18 +198,23 @@ impl Filesystem for Adapter {
         name: &OsStr,
         mode: u32,
         umask: u32,
-        _flags: i32,
+        flags: i32,
         reply: ReplyCreate,
     ) {
         let (caller, mode) = (caller(req, umask), convert::perm(mode));
         let kind = FileKind::Regular;
-        match guard("create", || self.0.create(caller, parent.0, name.as_bytes(), kind, mode, 0)) {
-            Ok(out) => reply.created(
-                &convert::ttl(out.ttl),
-                &convert::attr(&out.attr),
+        let open = convert::open_flags(OpenFlags(flags));
+        let made = guard("create", || {
+            let made = self.0.create(caller, parent.0, name.as_bytes(), kind, mode, 0)?;
+            Ok((made, self.0.open_new(made.attr.ino, open)))
+        });
+        match made {
+            Ok((made, open)) => reply.created(
+                &convert::ttl(made.ttl),
+                &convert::attr(&made.attr),
                 GENERATION,
-                FileHandle(0),
-                FopenFlags::FOPEN_KEEP_CACHE,
+                FileHandle(open.fh),
+                settings::file_cache(open.cached),
             ),
             Err(errno) => reply.error(errno),
         }
@@ -311,7 +309,7 @@ impl Filesystem for Adapter {
 
     fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         match guard("opendir", || self.0.opendir(ino.0)) {
-            Ok(out) => reply.opened(FileHandle(out.fh), FopenFlags::empty()),
+            Ok(out) => reply.opened(FileHandle(out.fh), settings::directory_cache(out.cached)),
             Err(errno) => reply.error(errno),
         }
     }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fuser::{FileAttr, FileType, INodeNo, TimeOrNow};
+use fuser::{FileAttr, FileType, INodeNo, OpenAccMode, TimeOrNow};
 
 use crate::model::{FileKind, Meta, Timestamp};
-use crate::vfs::{Attr, Ttl};
+use crate::vfs::{Attr, OpenFlags, Ttl};
 
 /// For ever, as far as the kernel can count.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -48,6 +48,12 @@ pub(super) fn kind_of_mode(mode: u32) -> Option<FileKind> {
 pub(super) fn perm(mode: u32) -> u16 {
     // Twelve bits.
     (mode & 0o7777) as u16
+}
+
+/// How a file is opened, from what `open` was told.
+pub(super) fn open_flags(flags: fuser::OpenFlags) -> OpenFlags {
+    let mode = flags.acc_mode();
+    OpenFlags { read: mode != OpenAccMode::O_WRONLY, write: mode != OpenAccMode::O_RDONLY }
 }
 
 /// Times that the system's type cannot hold, centuries of thousands of years away, become the

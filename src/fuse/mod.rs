@@ -8,6 +8,6 @@ mod convert;
 mod mount;
 mod notify;
 mod reply;
-mod settings;
+pub mod settings;
 
 pub use mount::{Mount, MountError, MountOptions, Unmounted, Unmounter};

@@ -14,6 +14,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::adapter::Adapter;
 use super::notify::KernelNotify;
+use super::settings;
 use crate::base::limits::FUSE_THREADS_MIN;
 use crate::vfs::Vfs;
 
@@ -116,6 +117,7 @@ impl Mount {
         } else {
             mount_as_user(adapter, options, config)?
         };
+        settings::raise_readahead(&options.mountpoint);
         let notify = KernelNotify::start(session.notifier()).map_err(MountError::Serve)?;
         vfs.set_notify(Arc::new(notify));
         let unmounter = Unmounter::new(&options.mountpoint);

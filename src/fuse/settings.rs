@@ -1,8 +1,13 @@
-//! What is asked of the kernel when a mount begins.
+//! What is asked of the kernel for a mount, in one place: whatever is to be compared with a mount
+//! is mounted in the same way.
 
-use fuser::{InitFlags, KernelConfig};
+use std::path::Path;
+use std::{fs, io};
 
-use crate::base::limits::WRITE_BYTES_MAX;
+use fuser::{FopenFlags, InitFlags, KernelConfig};
+use rustix::fs::{AtFlags, StatxFlags};
+
+use crate::base::limits::{READAHEAD_BYTES, WRITE_BYTES_MAX};
 
 /// What is asked of the kernel when it offers it. Of what else it offers, a cache that writes
 /// back would take times and sizes out of our hands; and an `open` that truncates, in one request,
@@ -21,8 +26,25 @@ const WANTED: [InitFlags; 9] = [
     InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
 ];
 
+/// How a file is opened that is read and written through the page cache, or past it.
+pub fn file_cache(cached: bool) -> FopenFlags {
+    match cached {
+        // All changes go through the kernel, or are told to it.
+        true => FopenFlags::FOPEN_KEEP_CACHE,
+        false => FopenFlags::FOPEN_DIRECT_IO,
+    }
+}
+
+/// How a directory is opened whose listing the kernel keeps, or not.
+pub fn directory_cache(cached: bool) -> FopenFlags {
+    match cached {
+        true => FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE,
+        false => FopenFlags::empty(),
+    }
+}
+
 /// Asks for what is wanted, as far as the kernel has it.
-pub(super) fn ask(config: &mut KernelConfig) {
+pub fn ask(config: &mut KernelConfig) {
     for flag in WANTED {
         if config.add_capabilities(flag).is_err() {
             log::info!("the kernel does not have {flag:?}");
@@ -31,4 +53,21 @@ pub(super) fn ask(config: &mut KernelConfig) {
     // The nearest value that the kernel takes is good enough.
     let _ = config.set_max_write(WRITE_BYTES_MAX);
     let _ = config.set_max_readahead(WRITE_BYTES_MAX);
+}
+
+/// Lets the kernel read further ahead than it offers when a mount begins. Where it does not let
+/// us, which only root may, it goes on as it would.
+pub fn raise_readahead(mountpoint: &Path) {
+    if let Err(error) = try_raise_readahead(mountpoint) {
+        log::info!("the kernel reads no further ahead than it would: {error}");
+    }
+}
+
+fn try_raise_readahead(mountpoint: &Path) -> io::Result<()> {
+    // Without a request to ourselves, which nobody may answer yet.
+    let flags = AtFlags::STATX_DONT_SYNC;
+    let found = rustix::fs::statx(rustix::fs::CWD, mountpoint, flags, StatxFlags::empty())?;
+    let (major, minor) = (found.stx_dev_major, found.stx_dev_minor);
+    let file = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    fs::write(file, (READAHEAD_BYTES / 1024).to_string())
 }

@@ -31,9 +31,8 @@ use crate::model::{CommitId, FileKind, Ino, Name, ObjectSource, RenameMode, Root
 use crate::repo::{History, Repo, RepoError, Touched};
 use collect::Collector;
 use control::ControlFile;
-use handles::{Handles, Lookups};
-use live::LiveDirectory;
-use snapshots::{SnapshotDirectory, Snapshots};
+use handles::{DirectWriters, Handles, Lookups, OpenDirectory};
+use snapshots::Snapshots;
 
 pub use caller::Caller;
 pub use types::{
@@ -65,13 +64,8 @@ pub struct Vfs {
     directories: Handles<OpenDirectory>,
     controls: Handles<ControlFile>,
     collector: Collector,
+    direct_writers: DirectWriters,
     notify: OnceLock<Arc<dyn Notify>>,
-}
-
-enum OpenDirectory {
-    Live(parking_lot::Mutex<LiveDirectory>),
-    Snapshot(SnapshotDirectory),
-    Control,
 }
 
 /// What an inode number is the number of.
@@ -109,6 +103,7 @@ impl Vfs {
             directories: Handles::default(),
             controls: Handles::default(),
             collector: Collector::default(),
+            direct_writers: DirectWriters::default(),
             notify: OnceLock::new(),
         }
     }
@@ -285,22 +280,22 @@ impl Vfs {
     /// Opens a file that is no directory. The kernel truncates it by itself.
     pub fn open(&self, ino: u64, flags: OpenFlags) -> Answer<OpenOut> {
         match self.realm(ino) {
-            Realm::Live => Ok(OpenOut { fh: 0, direct: false }),
+            Realm::Live => Ok(self.live_open(ino)),
             Realm::Control => {
                 let fh = self.controls.open(self.control_open(ino, flags.read)?);
-                Ok(OpenOut { fh, direct: true })
+                Ok(OpenOut { fh, cached: false })
             }
             Realm::Snapshot if flags.write => Err(Errno::ROFS),
-            Realm::Snapshot => Ok(OpenOut { fh: 0, direct: false }),
+            Realm::Snapshot => Ok(OpenOut { fh: data::CACHED_FH, cached: true }),
         }
     }
 
     /// Closes a file.
     pub fn release(&self, ino: u64, fh: u64) {
-        match (self.realm(ino), &self.live) {
-            (Realm::Control, _) => self.controls.close(fh),
-            (Realm::Live, Some(repo)) => repo.closed(Ino(ino)),
-            _ => {}
+        match self.realm(ino) {
+            Realm::Live => self.live_release(ino, fh),
+            Realm::Control => self.controls.close(fh),
+            Realm::Snapshot => {}
         }
     }
 
@@ -334,7 +329,7 @@ impl Vfs {
         kill_priv: bool,
     ) -> Answer<()> {
         match self.realm(ino) {
-            Realm::Live => self.live_write(ino, offset, data, kill_priv),
+            Realm::Live => self.live_write(ino, fh, offset, data, kill_priv),
             Realm::Control => {
                 let file = self.controls.find(fh).ok_or(Errno::BADF)?;
                 self.control_write(&file, data)
@@ -385,7 +380,8 @@ impl Vfs {
             Realm::Control => OpenDirectory::Control,
             Realm::Snapshot => OpenDirectory::Snapshot(self.snapshot_opendir(ino)?),
         };
-        Ok(OpenOut { fh: self.directories.open(directory), direct: false })
+        let cached = directory.changes_through_kernel();
+        Ok(OpenOut { fh: self.directories.open(directory), cached })
     }
 
     /// Closes a directory.

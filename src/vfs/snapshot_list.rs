@@ -34,7 +34,8 @@ impl Vfs {
         let first = from.max(2) - 2;
         match directory {
             SnapshotDirectory::Top(records, tags) => {
-                let ids = records.iter().rev();
+                let passed = before(first, records.len());
+                let ids = records.iter().rev().skip(passed);
                 let ids = ids.map(|r| (r.id.to_string(), Node::Commit(self.snapshot(r.id))));
                 let mut fixed = Vec::new();
                 if let Some(newest) = records.last() {
@@ -46,16 +47,18 @@ impl Vfs {
                     let id = self.history.tag(tag).ok().flatten()?;
                     Some((tag.clone(), self.named_link(tag.as_bytes(), id)))
                 });
-                self.list_nodes(ids.chain(fixed).chain(tags), first, plus, row);
+                let nodes = ids.chain(fixed).chain(tags);
+                self.list_nodes(nodes, passed, first, plus, row);
                 Ok(())
             }
             SnapshotDirectory::ByTime(records) => {
-                let names = records.iter().map(|r| {
+                let passed = before(first, records.len());
+                let names = records.iter().skip(passed).map(|r| {
                     let name = format_time(r.time);
                     let node = self.time_link(name.as_bytes(), r.id);
                     (name, node)
                 });
-                self.list_nodes(names, first, plus, row);
+                self.list_nodes(names, passed, first, plus, row);
                 Ok(())
             }
             SnapshotDirectory::Inside(inside) => self.list_inside(&inside.0, first, plus, row),
@@ -106,12 +109,13 @@ impl Vfs {
     fn list_nodes(
         &self,
         nodes: impl Iterator<Item = (String, Node)>,
+        passed: usize,
         first: u64,
         plus: bool,
         row: &mut dyn FnMut(DirRow<'_>) -> bool,
     ) {
         let first = usize::try_from(first).unwrap_or(usize::MAX);
-        for (at, (name, node)) in nodes.enumerate().skip(first) {
+        for (at, (name, node)) in (passed..).zip(nodes).skip(first.saturating_sub(passed)) {
             let attr = match &node {
                 Node::Commit(snapshot) => {
                     self.fixed_attr(snapshot.ino, FileKind::Directory, 0o555, 0)
@@ -130,4 +134,9 @@ impl Vfs {
             }
         }
     }
+}
+
+/// How many of so many rows come before one, and need not be made.
+fn before(first: u64, rows: usize) -> usize {
+    usize::try_from(first).map_or(rows, |first| first.min(rows))
 }

@@ -404,14 +404,15 @@ impl Vfs {
     }
 
     pub(super) fn snapshot_opendir(&self, ino: u64) -> Answer<SnapshotDirectory> {
-        let history = self.history().map_err(|e| of_repo(&e))?;
-        let records = || history.store().commits().records();
+        // Every commit that was made so far, which what is inside of one does not depend on.
+        let history = || self.history().map_err(|e| of_repo(&e));
         Ok(match ino {
             INO => {
+                let history = history()?;
                 let tags = history.tags().map_err(|e| of_repo(&e))?;
-                SnapshotDirectory::Top(records(), tags)
+                SnapshotDirectory::Top(history.store().commits().records(), tags)
             }
-            BY_TIME_INO => SnapshotDirectory::ByTime(records()),
+            BY_TIME_INO => SnapshotDirectory::ByTime(history()?.store().commits().records()),
             _ => {
                 let entry = self.snapshot_entry(ino)?;
                 if entry.directory.is_none() {

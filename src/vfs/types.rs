@@ -63,8 +63,9 @@ pub enum LookupOut {
 pub struct OpenOut {
     /// What to call it by.
     pub fh: u64,
-    /// Reads and writes go past the page cache: the content is made as it is read.
-    pub direct: bool,
+    /// The kernel may keep what it has read. Otherwise reads and writes of a file go past the page
+    /// cache, and a directory is listed anew each time.
+    pub cached: bool,
 }
 
 /// A row of a listing.

@@ -4,7 +4,7 @@
 use smallvec::SmallVec;
 
 use super::cut::ends_node;
-use super::node::{Body, Lazy, Leaf, Node, Slot};
+use super::node::{Body, Lazy, Leaf, Link, Node, Slot};
 use super::rebuild::Change;
 use super::{Tree, TreeKind};
 use crate::base::SmallBytes;
@@ -13,7 +13,7 @@ use crate::format::bytes::put_string;
 use crate::model::{ObjectError, ObjectSource};
 
 /// The way from the topmost node to an item: the index in each node.
-type Path = SmallVec<[usize; 8]>;
+pub(super) type Path = SmallVec<[usize; 8]>;
 
 /// Where a key is or belongs.
 struct Place {
@@ -142,9 +142,7 @@ impl<K: TreeKind> Tree<K> {
                     let is_last = path[0] + 1 == inner.links.len();
                     let link = &mut inner.links[path[0]];
                     let (sums, key) = descend(link.child.node_mut(), &path[1..], edit);
-                    link.count = link.count.wrapping_add(sums.count);
-                    link.weight = link.weight.wrapping_add(sums.weight);
-                    link.side_links = link.side_links.wrapping_add(sums.links);
+                    sums.add_to(link);
                     if let Some(key) = &key {
                         link.key = key.clone();
                     }
@@ -158,8 +156,8 @@ impl<K: TreeKind> Tree<K> {
 }
 
 /// What a link says of the items below it; differences wrap around.
-#[derive(Clone, Copy)]
-struct Sums {
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sums {
     count: u64,
     weight: u64,
     links: u64,
@@ -170,12 +168,32 @@ impl Sums {
         Self { count: leaf.len() as u64, weight: leaf.weight(), links: leaf.links() }
     }
 
-    fn since(self, before: Self) -> Self {
+    pub(super) fn of_link<K: TreeKind>(link: &Link<K>) -> Self {
+        Self { count: link.count, weight: link.weight, links: link.side_links }
+    }
+
+    pub(super) fn add_to<K: TreeKind>(self, link: &mut Link<K>) {
+        link.count = link.count.wrapping_add(self.count);
+        link.weight = link.weight.wrapping_add(self.weight);
+        link.side_links = link.side_links.wrapping_add(self.links);
+    }
+
+    pub(super) fn since(self, before: Self) -> Self {
         Self {
             count: self.count.wrapping_sub(before.count),
             weight: self.weight.wrapping_sub(before.weight),
             links: self.links.wrapping_sub(before.links),
         }
+    }
+}
+
+impl std::iter::Sum for Sums {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, next| Self {
+            count: sum.count.wrapping_add(next.count),
+            weight: sum.weight.wrapping_add(next.weight),
+            links: sum.links.wrapping_add(next.links),
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::cut::ends_node;
+use super::edit::{Path, Sums};
 use super::node::{Body, Inner, Lazy, Leaf, Link, Node};
 use super::{Tree, TreeKind};
 use crate::base::limits::NODE_ITEMS_MAX;
@@ -56,9 +57,18 @@ impl<K: TreeKind> Tree<K> {
         }
         let mut nodes = cutter.finish();
 
-        for (depth, (parent, at)) in steps.iter().enumerate().rev() {
+        drop(leaf);
+        for depth in (0..steps.len()).rev() {
+            if stays_one(&steps[depth], consumed, &nodes) {
+                // Nothing else may share the path, which would be copied then.
+                drop(siblings);
+                let path: Path = steps.into_iter().take(depth + 1).map(|(_, at)| at).collect();
+                self.put_nodes(&path, consumed, nodes);
+                return Ok(());
+            }
+            let (parent, at) = &steps[depth];
             let height = parent.height();
-            let mut siblings = Siblings::new(&steps[..depth], height);
+            siblings = Siblings::new(&steps[..depth], height);
             let mut cutter = Cutter::<K, Vec<Link<K>>>::new(height);
             let mut links = parent.links();
             links[..*at].iter().for_each(|link| cutter.push(link.clone()));
@@ -86,6 +96,33 @@ impl<K: TreeKind> Tree<K> {
         }
         self.root = Self::top(nodes, src)?;
         Ok(())
+    }
+
+    /// Puts nodes in place of some of the last node of a path, whose last key stays what it is.
+    fn put_nodes(&mut self, path: &[usize], replaced: usize, nodes: Vec<Arc<Node<K>>>) {
+        fn descend<K: TreeKind>(
+            node: &mut Node<K>,
+            path: &[usize],
+            replaced: usize,
+            nodes: Vec<Arc<Node<K>>>,
+        ) -> Sums {
+            let Body::Inner(inner) = &mut node.body else {
+                unreachable!("nodes lie in nodes above the leaves");
+            };
+            if let [at] = *path {
+                let sums = |links: &[Link<K>]| links.iter().map(Sums::of_link).sum::<Sums>();
+                let range = at..at + replaced;
+                let (before, count) = (sums(&inner.links[range.clone()]), nodes.len());
+                inner.links.splice(range, nodes.into_iter().map(Node::link));
+                return sums(&inner.links[at..at + count]).since(before);
+            }
+            let link = &mut inner.links[path[0]];
+            let sums = descend(link.child.node_mut(), &path[1..], replaced, nodes);
+            sums.add_to(link);
+            sums
+        }
+        let root = self.root.as_mut().expect("a path leads through nodes");
+        descend(root.node_mut(), path, replaced, nodes);
     }
 
     fn path_to(&self, key: &[u8], src: &dyn ObjectSource) -> Result<PathTo<K>, ObjectError> {
@@ -124,12 +161,40 @@ impl<K: TreeKind> Tree<K> {
 }
 
 impl<K: TreeKind> Node<K> {
+    fn last_key(&self) -> &[u8] {
+        match &self.body {
+            Body::Leaf(leaf) => leaf.key(leaf.len() - 1),
+            Body::Inner(inner) => inner.links[inner.links.len() - 1].key.as_bytes(),
+        }
+    }
+
     fn links(&self) -> &[Link<K>] {
         match &self.body {
             Body::Inner(inner) => &inner.links,
             Body::Leaf(_) => &[],
         }
     }
+}
+
+/// Tells whether a node ends where it does when these nodes are put in place of so many, and
+/// nowhere before.
+fn stays_one<K: TreeKind>(step: &Step<K>, replaced: usize, nodes: &[Arc<Node<K>>]) -> bool {
+    let (parent, at) = step;
+    let links = parent.links();
+    let height = parent.height();
+    let Some(behind) = links.len().checked_sub(at + replaced) else { return false };
+    let len = links.len() - replaced + nodes.len();
+    // One that has, or had, as many as can be may end for that alone, and the topmost one goes when
+    // one link is left.
+    if links.len() >= NODE_ITEMS_MAX || !(2..NODE_ITEMS_MAX).contains(&len) {
+        return false;
+    }
+    let Some((last, others)) = nodes.split_last() else { return behind > 0 };
+    let ends_elsewhere = match behind {
+        0 => last.last_key() != links[links.len() - 1].key.as_bytes(),
+        _ => ends_node(last.last_key(), height),
+    };
+    !ends_elsewhere && !others.iter().any(|node| ends_node(node.last_key(), height))
 }
 
 /// The nodes of one height to the right of a path.
