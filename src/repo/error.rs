@@ -1,6 +1,7 @@
 //! What can go wrong with a repository.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::base::disk::is_full;
@@ -28,8 +29,14 @@ pub enum RepoError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The journal does not lead from the last state of the worktree to the present.
-    #[error("the journal does not fit the store: {what}")]
+    #[error(
+        "the journal {} does not fit the store: {what}; `vst verify` tells where it is damaged, and \
+         without it the store opens as it was at the last checkpoint: to give up what was done after \
+         that, move that directory away and make an empty one", journal.display()
+    )]
     Unreplayable {
+        /// The directory of the journal.
+        journal: PathBuf,
         /// What does not fit.
         what: String,
     },

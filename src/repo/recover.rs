@@ -201,10 +201,14 @@ impl<'a> Replay<'a> {
         }
     }
 
+    fn unreplayable(&self, what: String) -> RepoError {
+        RepoError::Unreplayable { journal: self.history.store().journal(), what }
+    }
+
     fn commit(&mut self, made: CommitMade) -> Result<(), RepoError> {
         let CommitMade { id, time, author, message } = made;
         let Some(snapshot) = self.marked.take() else {
-            return Err(RepoError::Unreplayable { what: format!("commit {id} follows no mark") });
+            return Err(self.unreplayable(format!("commit {id} follows no mark")));
         };
         let head = self.tree.head;
         let mut found = id;
@@ -214,8 +218,7 @@ impl<'a> Replay<'a> {
             Some((CommitRecord { id: made, time }, bytes))
         })?;
         if found != id {
-            let what = format!("commit {id} became {found}");
-            return Err(RepoError::Unreplayable { what });
+            return Err(self.unreplayable(format!("commit {id} became {found}")));
         }
         self.tree.head = Some(id);
         self.head_root = Some(root);

@@ -449,3 +449,29 @@ fn damage_of_the_journal_is_found_unless_it_looks_like_an_end() {
     }
     assert!(count > records.len(), "{count} of {} records", records.len());
 }
+
+#[test]
+fn a_journal_that_does_not_fit_is_refused_and_can_be_given_up() {
+    let (disk, tree, path, records) = killed();
+    let payloads = records.iter().map(|record| record[2].clone());
+    // Of some writes nothing is left at the commit, and so it misses nothing.
+    let refused = payloads.filter(|payload| !payload.is_empty()).find_map(|payload| {
+        let disk = harm(&disk, &path, Damage::Flip, &(payload.start..payload.start + 1))?;
+        open(&disk).err().map(|error| (disk, error.to_string()))
+    });
+    let (disk, text) = refused.expect("a commit has lost what was written before it");
+    let dir = path.parent().expect("it is in a directory");
+    assert!(text.contains(&format!("journal {} does not fit", dir.display())), "{text}");
+    assert!(text.contains("move that directory away"), "{text}");
+    for name in disk.handle().names(dir).expect("it is there") {
+        disk.handle().remove_file(&dir.join(name)).expect("it is there");
+    }
+    let repo = open(&disk).expect("the last checkpoint is there");
+    assert_ne!(dump(&repo), tree, "what came after that is lost");
+    let id = repo.commit(&CommitRequest { allow_empty: true, ..CommitRequest::default() });
+    let expected = (dump(&repo), id.ok());
+    repo.close().expect("nothing fails");
+    drop(repo);
+    let repo = open(&disk).expect("it is closed");
+    assert_eq!((dump(&repo), repo.head()), expected);
+}
