@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::place::Place;
 use super::progress::ProgressLine;
 use super::terminal::Terminal;
-use super::units::{parse_duration, size_text};
+use super::units::{count_text, parse_duration, size_text};
 use crate::repo::{GcProgress, GcRequest, Retention};
 
 /// How often a mount is asked whether it has done what it was asked for.
@@ -162,7 +162,7 @@ fn collect(
 
 fn lines(collected: &JsonCollected) -> Vec<String> {
     let &JsonCollected { dry_run, commits_kept, commits_dropped, dead_bytes, .. } = collected;
-    let snapshots = |n| if n == 1 { format!("{n} snapshot") } else { format!("{n} snapshots") };
+    let snapshots = |count| count_text(count, "snapshot");
     let mut lines = Vec::new();
     let (dropped, kept) = (snapshots(commits_dropped), snapshots(commits_kept));
     if dry_run {

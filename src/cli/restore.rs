@@ -12,6 +12,7 @@ use super::paths::path_text;
 use super::place::{Place, View};
 use super::revision::revision_alone;
 use super::terminal::Terminal;
+use super::units::count_text;
 use crate::model::CommitId;
 use crate::repo::{RepoError, RestoreRequest};
 use crate::worktree::CommittedTree;
@@ -90,9 +91,8 @@ pub(super) fn run(
             "saved what was there as {short}; `vst restore {short}` brings it back"
         ))?;
     }
-    let paths = if restored.paths == 1 { "path" } else { "paths" };
     let short = commit.object().short();
-    terminal.line(&format!("restored {} {paths} from {short}", restored.paths))?;
+    terminal.line(&format!("restored {} from {short}", count_text(restored.paths, "path")))?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Sizes, in units of 1024, and lengths of time, as people write and read them.
+//! Numbers of things, sizes in units of 1024, and lengths of time, as people write and read them.
 
 use std::time::Duration;
 
@@ -24,6 +24,11 @@ pub(super) fn size_text(bytes: u64) -> String {
 fn tenths_of(bytes: u64, unit: usize) -> u128 {
     let divisor = 1_u128 << (10 * unit);
     (u128::from(bytes) * 10 + divisor / 2) / divisor
+}
+
+/// So many of something: `1 commit`, `2 commits`.
+pub(super) fn count_text(count: u64, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 /// Why a text is no size.
@@ -85,7 +90,13 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, DurationError> {
 mod tests {
     use std::time::Duration;
 
-    use super::{DurationError, SizeError, parse_duration, parse_size, size_text};
+    use super::{DurationError, SizeError, count_text, parse_duration, parse_size, size_text};
+
+    #[test]
+    fn one_thing_is_no_several() {
+        let texts = [0, 1, 2].map(|count| count_text(count, "commit"));
+        assert_eq!(texts, ["0 commits", "1 commit", "2 commits"]);
+    }
 
     #[test]
     fn lengths_of_time_are_read() {

@@ -11,7 +11,7 @@ use super::paths::{JsonPath, path_text};
 use super::place::Place;
 use super::progress::ProgressLine;
 use super::terminal::Terminal;
-use super::units::size_text;
+use super::units::{count_text, size_text};
 use crate::repo::{Holder, Hurt, Mended, Verified};
 use crate::store::{Finding, Part, Progress};
 
@@ -191,11 +191,15 @@ fn summary(found: &Verified, took: Duration) -> String {
     let rate = (bytes as f64 / seconds.max(0.001)) as u64;
     let verdict = match (found.findings.len(), found.hurt.len()) {
         (0, 0) => "all is well".to_owned(),
-        (damages, hurt) => format!("{damages} damages, which hurt {hurt} trees"),
+        (damages, hurt) => {
+            let (damages, hurt) = (damages as u64, hurt as u64);
+            format!("{}, which hurt {}", count_text(damages, "damage"), count_text(hurt, "tree"))
+        }
     };
     format!(
-        "{verdict}: {objects} objects, {} commits, {} in {seconds:.2} s ({}/s)",
-        found.commits,
+        "{verdict}: {}, {}, {} in {seconds:.2} s ({}/s)",
+        count_text(objects, "object"),
+        count_text(found.commits, "commit"),
         size_text(bytes),
         size_text(rate)
     )

@@ -156,7 +156,10 @@ impl Collection<'_> {
         for candidate in candidates {
             let sparse = candidate.live_bytes * 100 < candidate.bytes * PACK_LIVE_PERCENT_MIN;
             let rewrite = options.repack || sparse || (merge && small(&candidate));
-            if rewrite && let Err(error) = self.remove(&candidate, is_live, &mut copied, &mut done)
+            let within = |bytes: u64| progress(bytes_done + bytes.min(candidate.bytes));
+            if rewrite
+                && let Err(error) =
+                    self.remove(&candidate, is_live, &mut copied, &mut done, &within)
             {
                 match &error {
                     // A damaged copy may be the only one: it is no business of a collection.
@@ -175,21 +178,25 @@ impl Collection<'_> {
         Ok(done)
     }
 
-    /// Copies what is live of a pack, and removes it.
+    /// Copies what is live of a pack, and removes it. `progress` is told how much was copied.
     fn remove(
         &self,
         candidate: &Candidate,
         is_live: &dyn Fn(&ObjectId) -> bool,
         copied: &mut Ids,
         done: &mut Collected,
+        progress: &dyn Fn(u64),
     ) -> Result<(), ObjectError> {
         let store = self.store;
         let Candidate { slot, pack, entries, .. } = candidate;
         let mut wanted: Vec<&PackEntry> = entries.iter().filter(|e| is_live(&e.id)).collect();
         let before = copied.len();
+        let mut bytes_copied = 0;
         loop {
             for entry in wanted.drain(..) {
                 self.copy(pack, entry, copied)?;
+                bytes_copied += entry.record_bytes() as u64;
+                progress(bytes_copied);
             }
             store.sync()?;
             // Who puts an object that is in here must be before this, or find it gone.
