@@ -76,6 +76,12 @@ impl Journal {
         state.synced = state.synced.max(seq);
     }
 
+    /// Tells whether somebody syncs at the moment.
+    #[cfg(test)]
+    pub(super) fn is_syncing(&self) -> bool {
+        self.sync.lock().syncing
+    }
+
     pub(super) fn syncs(&self) -> u64 {
         self.sync.lock().syncs
     }

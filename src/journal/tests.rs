@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Journal, JournalError, RecordBuffer, Recovered, Urgency};
+use crate::base::disk::sim::SimDisk;
 use crate::base::disk::{Disk, OpenMode, RealDisk};
 use crate::base::limits::{JOURNAL_PAYLOAD_BYTES_INLINE, JOURNAL_SEGMENT_BYTES_MIN};
 use crate::format::journal::{Record, put_ops_header};
@@ -203,8 +204,33 @@ fn many_who_append_and_sync_are_all_there() {
         }
     });
     journal.sync().unwrap();
-    assert!(journal.stats().syncs <= 21, "those who wait together sync together");
     assert_eq!(recover(dir.path(), START).1, order.into_inner());
+}
+
+#[test]
+fn those_who_wait_for_a_sync_share_the_next_one() {
+    const OTHERS: usize = 8;
+    let disk = SimDisk::new(Path::new("/"));
+    let dir = Path::new("/journal");
+    disk.handle().create_dir(dir).unwrap();
+    let recovered = Journal::recover(&disk.handle(), dir, START, |_| Ok::<(), JournalError>(()));
+    let (journal, _) = recovered.unwrap();
+    append(&journal, &write(0, 20)).unwrap();
+    let before = journal.stats().syncs;
+    let hold = disk.hold_syncs();
+    std::thread::scope(|scope| {
+        scope.spawn(|| journal.sync().unwrap());
+        while !journal.is_syncing() {
+            std::thread::yield_now();
+        }
+        // Too late for the sync that is under way.
+        for n in 1..=OTHERS {
+            append(&journal, &write(n as u64, 20)).unwrap();
+            scope.spawn(|| journal.sync().unwrap());
+        }
+        drop(hold);
+    });
+    assert_eq!(journal.stats().syncs - before, 2);
 }
 
 #[test]

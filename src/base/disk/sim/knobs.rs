@@ -1,5 +1,6 @@
 //! What tests tell a simulated disk to do wrong.
 
+use crossbeam_channel::{Sender, bounded};
 use rustix::io::Errno;
 
 use super::SimDisk;
@@ -26,6 +27,13 @@ impl SimDisk {
         let mut state = self.state.lock();
         state.faults.short_writes = seed.is_some();
         state.chance = seed.map(Chance::new);
+    }
+
+    /// Syncs of files that begin from now on wait until what is returned is dropped.
+    pub fn hold_syncs(&self) -> Sender<()> {
+        let (hold, held) = bounded(0);
+        self.state.lock().sync_hold = Some(held);
+        hold
     }
 
     /// Syncs of files fail from now on, and lose what they were to write.

@@ -19,6 +19,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crossbeam_channel::Receiver;
 use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 
@@ -45,6 +46,8 @@ struct State {
     boot: u64,
     faults: Faults,
     chance: Option<Chance>,
+    /// Syncs of files wait for the other end of this.
+    sync_hold: Option<Receiver<()>>,
 }
 
 #[derive(Clone, Default)]
@@ -408,6 +411,11 @@ impl DiskFile for SimHandle {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let held = self.disk.state.lock().sync_hold.clone();
+        if let Some(held) = held {
+            // Nothing is ever sent: it ends when the hold is dropped.
+            let _ = held.recv();
+        }
         let mut guard = self.disk.change()?;
         let state = &mut *guard;
         let Some(file) = state.files.get_mut(&self.node) else { return Ok(()) };
