@@ -1,11 +1,12 @@
 //! Layer 0: what every other layer may use and that depends on nothing: bounds, the clock, the disk,
-//! short byte strings, histograms.
+//! short byte strings, histograms, locks.
 
 pub mod clock;
 pub mod disk;
 mod latency;
 pub mod limits;
 mod small;
+pub(crate) mod sync;
 
 pub use latency::Latency;
 pub use small::SmallBytes;

@@ -35,11 +35,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-
 use self::segment::Segments;
 use self::sync::SyncState;
 use self::writer::Tail;
+use crate::base::sync::{Condvar, Mutex};
 
 pub use self::check::SegmentDamage;
 pub use self::recover::Recovered;

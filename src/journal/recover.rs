@@ -3,14 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::segment::{Segments, failed};
 use super::sync::SyncState;
 use super::writer::Tail;
 use super::{Journal, JournalError};
 use crate::base::disk::{Disk, DiskFile, OpenMode};
 use crate::base::limits::{JOURNAL_COMMIT_COST, JOURNAL_SEGMENT_BYTES_MAX};
+use crate::base::sync::{Condvar, Mutex};
 use crate::format::journal::{
     RECORD_HEADER_BYTES, Record, RecordHeader, SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader,
     decode_record, seal_record, void_fields,

@@ -1,5 +1,8 @@
 //! The journal on a real disk: what is appended comes back, in order, and nothing else.
 
+#[cfg(shuttle)]
+mod schedules;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,6 +10,7 @@ use super::{Journal, JournalError, RecordBuffer, Recovered, Urgency};
 use crate::base::disk::sim::SimDisk;
 use crate::base::disk::{Disk, OpenMode, RealDisk};
 use crate::base::limits::{JOURNAL_PAYLOAD_BYTES_INLINE, JOURNAL_SEGMENT_BYTES_MIN};
+use crate::base::sync::Mutex;
 use crate::format::journal::{Record, put_ops_header};
 use crate::format::op::{LocatedOp, put_op};
 use crate::format::worktree::JournalPosition;
@@ -95,7 +99,7 @@ fn segments_follow_one_another_and_are_cut_off() {
     assert_eq!((ops, found.records), (vec![write(77, 5)], 1));
     let point = journal.point().unwrap();
     journal.cut(&point).unwrap();
-    journal.close(&point).unwrap();
+    journal.close(&point, ()).unwrap();
     assert_eq!(segments(dir.path()), 0);
     append(&journal, &write(78, 5)).unwrap();
     assert_eq!(recover(dir.path(), point.position).1, [write(78, 5)]);
@@ -175,7 +179,7 @@ fn after_a_power_loss_it_ends_before_what_does_not_check() {
 fn many_who_append_and_sync_are_all_there() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, ..) = recover(dir.path(), START);
-    let order = parking_lot::Mutex::new(Vec::new());
+    let order = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for thread in 0..4_u64 {
             let (journal, order) = (&journal, &order);
@@ -244,5 +248,44 @@ fn bytes_that_are_no_segment_are_no_panic() {
         assert_eq!(ops, []);
         append(&journal, &write(1, 1)).unwrap();
         assert_eq!(recover(dir.path(), START).1, [write(1, 1)]);
+    }
+}
+
+#[test]
+fn a_point_before_the_first_record_is_before_a_segment_that_was_made_ahead() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut from = START;
+    for round in 0..3 {
+        let (journal, ops, _) = recover(dir.path(), from);
+        assert_eq!(ops, [], "round {round}");
+        journal.prepare().unwrap();
+        let point = journal.point().unwrap();
+        journal.cut(&point).unwrap();
+        append(&journal, &write(round, 10)).unwrap();
+        assert_eq!(recover(dir.path(), point.position).1, [write(round, 10)], "round {round}");
+        let end = journal.point().unwrap();
+        journal.cut(&end).unwrap();
+        journal.close(&end, ()).unwrap();
+        from = end.position;
+    }
+}
+
+#[test]
+fn one_checkpoint_mends_a_journal_that_was_left_in_doubt() {
+    for records in 0..2 {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = recover(dir.path(), START);
+        for n in 0..records {
+            append(&journal, &write(n, 10)).unwrap();
+        }
+        drop(journal);
+        std::fs::write(dir.path().join("doubt"), "").unwrap();
+        let (journal, ..) = recover(dir.path(), START);
+        append(&journal, &write(7, 10)).unwrap_err();
+        let point = journal.point().unwrap();
+        journal.cut(&point).unwrap();
+        append(&journal, &write(8, 10)).unwrap();
+        assert!(!dir.path().join("doubt").exists());
+        assert_eq!(recover(dir.path(), point.position).1, [write(8, 10)]);
     }
 }

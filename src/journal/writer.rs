@@ -18,6 +18,9 @@ pub(super) struct Tail {
     /// The next segment, made ahead.
     ready: Option<Arc<Segment>>,
     next_number: u64,
+    /// Segments that are begun from now on have this number at least. That of one which is being made
+    /// ahead may be lower than `next_number`.
+    begin_min: u64,
     /// The number that the next record gets.
     pub(super) seq: u64,
     /// Records whose payload is on its way.
@@ -127,6 +130,7 @@ impl Tail {
             active,
             ready: None,
             next_number,
+            begin_min: next_number,
             seq,
             pending: BTreeSet::new(),
             unsynced: Vec::new(),
@@ -165,7 +169,7 @@ impl Tail {
     pub(super) fn doubt(&mut self) {
         let context = "a sync of it failed before it was opened".to_owned();
         let source = Arc::new(std::io::Error::other("what it holds may not be on the disk"));
-        self.failure = Some((self.next_number, JournalError::Failed { context, source }));
+        self.failure = Some((self.next_number - 1, JournalError::Failed { context, source }));
     }
 
     /// The segment that is written to.
@@ -183,6 +187,7 @@ impl Tail {
     }
 
     fn begin(&mut self, segment: Arc<Segment>) {
+        self.begin_min = segment.number + 1;
         let old = self.active.replace(Active { segment, end: SEGMENT_HEADER_BYTES as u64 });
         if let Some(Active { segment, .. }) = old {
             self.full.push_back((segment.number, segment.bytes));
@@ -193,7 +198,7 @@ impl Tail {
     fn position(&self) -> JournalPosition {
         let (segment, offset) = match &self.active {
             Some(active) => (active.segment.number, active.end),
-            None => (self.next_number, SEGMENT_HEADER_BYTES as u64),
+            None => (self.begin_min, SEGMENT_HEADER_BYTES as u64),
         };
         JournalPosition { segment, offset, seq: self.seq }
     }
@@ -263,8 +268,7 @@ impl Journal {
             };
             let mut tail = self.tail.lock();
             // One with a higher number may have been made at once meanwhile.
-            let is_next = tail.active.as_ref().is_none_or(|a| a.segment.number < number);
-            if is_next && tail.ready.is_none() {
+            if number >= tail.begin_min && tail.ready.is_none() {
                 tail.ready = Some(segment);
             } else {
                 drop(tail);
@@ -376,17 +380,20 @@ impl Journal {
     }
 
     /// Drops everything, if nothing was appended since this point, up to which a durable state has
-    /// everything.
-    pub fn close(&self, point: &Point) -> Result<(), JournalError> {
-        let mut tail = self.tail.lock();
-        if tail.seq != point.position.seq {
-            return Ok(());
-        }
-        let open =
-            tail.active.take().map(|active| active.segment).into_iter().chain(tail.ready.take());
-        let numbers: Vec<u64> = open.map(|segment| segment.number).collect();
-        tail.cut = tail.written;
-        for number in numbers {
+    /// everything. `ordering` is the lock that orders the operations: nobody may be between a
+    /// reservation and its record. It is let go before a disk is waited for.
+    pub fn close(&self, point: &Point, ordering: impl Sized) -> Result<(), JournalError> {
+        let gone: Vec<u64> = {
+            let mut tail = self.tail.lock();
+            if tail.seq != point.position.seq {
+                return Ok(());
+            }
+            tail.cut = tail.written;
+            let active = tail.active.take().map(|active| active.segment);
+            active.into_iter().chain(tail.ready.take()).map(|segment| segment.number).collect()
+        };
+        drop(ordering);
+        for number in gone {
             self.segments.remove(number)?;
         }
         Ok(())

@@ -9,10 +9,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use parking_lot::MutexGuard;
-
 use super::{Committing, Repo, RepoError, Storing};
 use crate::base::limits::{BACKGROUND_PART, CHUNK_BYTES_MIN, PUBLISH_FILES_LOCKED_MAX};
+use crate::base::sync::MutexGuard;
 use crate::format::commit_log::CommitRecord;
 use crate::format::worktree::{JournalPosition, WorktreeState};
 use crate::hash::hash;
@@ -119,7 +118,7 @@ impl Repo {
         let point = self.save(&mut storing)?;
         self.store().close()?;
         // What was appended since stays.
-        Ok(self.journal.close(&point)?)
+        Ok(self.journal.close(&point, self.live.write())?)
     }
 
     /// Hashes what is dirty, and leaves it to be stored. Returns the root.

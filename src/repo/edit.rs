@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::{CachedOnly, Repo, RepoError};
 use crate::base::limits::LOAD_RETRIES_MAX;
+use crate::base::sync::thread_local;
 use crate::format::journal::put_ops_header;
 use crate::format::op::{put_op, subject};
 use crate::journal::{Journal, JournalError, RecordBuffer, Ticket, Urgency};
@@ -183,7 +184,8 @@ impl Repo {
         change: &mut impl FnMut(&mut Edit<'_>) -> Result<T, OpError>,
     ) -> Result<T, RepoError> {
         let mut failed = false;
-        let result = BUFFERS.with_borrow_mut(|(ops, record)| {
+        let result = BUFFERS.with(|buffers| {
+            let (ops, record) = &mut *buffers.borrow_mut();
             ops.clear();
             let mut live = self.live.write();
             self.journal.reserve(needs.payload_bytes, needs.urgency)?;

@@ -14,14 +14,13 @@
 
 use std::collections::HashSet;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::{Mutex, MutexGuard};
 
 use super::gc_request::GcRequest;
 use super::mark::Marks;
 use super::{Repo, RepoError, Storing};
 use crate::base::limits::SPACE_LIVE_PERCENT_MAX;
+use crate::base::sync::atomic::{AtomicBool, Ordering};
+use crate::base::sync::{Mutex, MutexGuard};
 use crate::format::pack::{ENTRY_BYTES, RECORD_HEADER_BYTES};
 use crate::model::{CommitId, Timestamp};
 use crate::store::{CollectOptions, Collected, ObjectInfo, ObjectStore};

@@ -6,7 +6,6 @@
 //! a bound does the work himself.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 
@@ -14,6 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::Repo;
 use crate::base::limits::{BACKGROUND_PART, JOURNAL_COST_MAX, JOURNAL_SYNC_INTERVAL, WRITE_DELAY};
+use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::journal::Journal;
 
 /// What the threads behind a repository are asked to do.

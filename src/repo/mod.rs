@@ -31,16 +31,16 @@ mod walk;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::Sender;
-use parking_lot::{Mutex, RwLock};
 
 use crate::base::disk::{Disk, RealDisk};
 use crate::base::limits::{
     DIRTY_BYTES_MAX, DIRTY_BYTES_MAX_MIN, JOURNAL_BYTES_MAX, JOURNAL_BYTES_MAX_MIN,
     JOURNAL_COST_MAX, OBJECT_CACHE_BYTES, SPACE_SLACK_BYTES,
 };
+use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::{Mutex, RwLock};
 use crate::format::commit_log::CommitRecord;
 use crate::journal::{Journal, Urgency};
 use crate::model::{CommitId, Ino, ObjectError, ObjectId, ObjectSource, RootId};

@@ -8,9 +8,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::id_hash::IdHash;
+use crate::base::sync::Mutex;
 use crate::model::ObjectId;
 
 const SHARDS: usize = 16;

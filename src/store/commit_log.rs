@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
-
 use super::{Durability, StoreError, files};
 use crate::base::disk::{Disk, DiskFile, OpenMode};
+use crate::base::sync::{Mutex, RwLock};
 use crate::format::commit_log::{
     CommitLogError, CommitRecord, HEADER_BYTES, RECORD_BYTES, check_header, decode_record,
     encode_header, encode_record,

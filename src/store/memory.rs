@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use super::{ObjectInfo, ObjectStats, ObjectStore};
+use crate::base::sync::RwLock;
 use crate::model::{IdPrefix, ObjectError, ObjectId, ObjectKind, ObjectSink, ObjectSource};
 
 type Objects = BTreeMap<ObjectId, (ObjectKind, Arc<[u8]>)>;

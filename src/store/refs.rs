@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::{Durability, StoreError, files};
 use crate::base::disk::Disk;
 use crate::base::limits;
+use crate::base::sync::{Mutex, MutexGuard};
 use crate::format::ref_file;
 use crate::model::ObjectId;
 
@@ -175,11 +174,7 @@ impl Refs {
     }
 
     /// Locks out other updates and compares the ref with what is expected of it.
-    fn begin(
-        &self,
-        name: &RefName,
-        expected: Expected,
-    ) -> Result<parking_lot::MutexGuard<'_, ()>, StoreError> {
+    fn begin(&self, name: &RefName, expected: Expected) -> Result<MutexGuard<'_, ()>, StoreError> {
         if self.read_only {
             return Err(StoreError::ReadOnly { path: self.path(name) });
         }

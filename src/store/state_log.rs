@@ -8,11 +8,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::{Durability, StoreError, files};
 use crate::base::disk::{Disk, DiskFile, OpenMode};
 use crate::base::limits::STATE_LOG_BYTES_MAX;
+use crate::base::sync::Mutex;
 use crate::format::state_log::{
     HEADER_BYTES, RECORD_BYTES, decode_record, encode_header, encode_record, has_header,
 };

@@ -7,6 +7,7 @@ use zstd::bulk::{Compressor, Decompressor};
 
 use super::{PackError, RECORD_HEADER_BYTES, RECORD_MAGIC, u32_at};
 use crate::base::limits;
+use crate::base::sync::thread_local;
 use crate::model::{ObjectId, ObjectKind};
 
 /// The fastest level that is still worth it: 0.4 GB/s a core, a quarter of the size on sources.
@@ -176,7 +177,8 @@ pub fn with_payload<R>(effort: Effort, bytes: &[u8], f: impl FnOnce(Codec, &[u8]
     if bytes.len() < bytes_min {
         return f(Codec::Raw, bytes);
     }
-    contexts.with_borrow_mut(|(compressor, buffer)| {
+    contexts.with(|contexts| {
+        let (compressor, buffer) = &mut *contexts.borrow_mut();
         if compressor.is_none() {
             *compressor = Compressor::new(level).ok();
         }
@@ -201,7 +203,8 @@ pub fn decode_payload(header: &RecordHeader, payload: &[u8]) -> Result<Arc<[u8]>
         return Ok(Arc::from(payload));
     }
     let raw_bytes = header.raw_bytes as usize;
-    DECOMPRESSOR.with_borrow_mut(|(decompressor, buffer)| {
+    DECOMPRESSOR.with(|contexts| {
+        let (decompressor, buffer) = &mut *contexts.borrow_mut();
         let failed = |error: std::io::Error| PackError::Decompress(error.to_string());
         if decompressor.is_none() {
             *decompressor = Some(Decompressor::new().map_err(failed)?);

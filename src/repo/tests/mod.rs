@@ -3,6 +3,8 @@
 mod crash;
 mod damage;
 mod faults;
+#[cfg(shuttle)]
+mod schedules;
 mod space;
 mod verify;
 mod world;

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::id_hash::IdHash;
@@ -21,6 +20,7 @@ use super::layout::{Found, Layout};
 use super::pack::{self, CheckedPack, PackOptions, PackStore, check_pack, mend_pack};
 use super::{StoreError, StoreLock, files};
 use crate::base::disk::Disk;
+use crate::base::sync::Mutex;
 use crate::model::{ObjectId, ObjectKind};
 
 pub use self::finding::{Finding, Part};

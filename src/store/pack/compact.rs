@@ -13,8 +13,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-
 use super::PackStore;
 use super::file::Pack;
 use super::index::PackSlot;
@@ -23,6 +21,7 @@ use crate::base::disk::is_full;
 use crate::base::limits::{
     PACK_BYTES_TARGET, PACK_LIVE_PERCENT_MIN, PACK_SMALL_PART, PACKS_SMALL_MAX,
 };
+use crate::base::sync::{Mutex, RwLock, RwLockReadGuard};
 use crate::format::pack::{Effort, PackEntry};
 use crate::model::{ObjectError, ObjectId};
 use crate::store::id_hash::IdHash;

@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-
-use parking_lot::{Mutex, RwLock};
 
 use crate::base::disk::{Disk, DiskFile, OpenMode};
 use crate::base::limits;
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::base::sync::{Mutex, RwLock};
 use crate::format::pack::{ENTRY_BYTES, FANOUT_BYTES, Fanout, PackEntry, PackError, Trailer};
 use crate::store::StoreError;
 

@@ -12,8 +12,7 @@
 
 use std::collections::HashMap;
 
-use parking_lot::RwLock;
-
+use crate::base::sync::RwLock;
 use crate::format::pack::PackEntry;
 use crate::model::{IdPrefix, ObjectId};
 use crate::store::id_hash::IdHash;

@@ -6,8 +6,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::file::{Pack, number_of};
 use super::index::PackSlot;
 use super::scan::Scan;
@@ -15,6 +13,7 @@ use super::set::{PackSet, is_damage};
 use super::writer::Unsealed;
 use crate::base::disk::Disk;
 use crate::base::limits;
+use crate::base::sync::Mutex;
 use crate::format::pack::{
     FANOUT_BYTES, HEADER_BYTES, PackError, TRAILER_BYTES, Trailer, check_header,
 };

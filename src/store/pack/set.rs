@@ -6,12 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
-
 use super::file::{OpenFiles, Pack};
 use super::index::{Candidates, Index, ListedAt, PackSlot, SealedAt};
 use super::scan::{Scan, scan};
 use crate::base::disk::Disk;
+use crate::base::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::{Mutex, RwLock, thread_local};
 use crate::format::pack::{
     PackEntry, PackError, RECORD_HEADER_BYTES, RecordHeader, decode_payload,
 };
@@ -33,6 +33,8 @@ pub(super) struct PackSet {
     /// Objects that were found to be damaged, and how. They count as absent when they are put
     /// again, so that a good copy heals them.
     damaged: RwLock<HashMap<ObjectId, String, IdHash>>,
+    /// Rises when a pack begins to be forgotten, and when it has been.
+    removals: AtomicU64,
 }
 
 /// A copy of an object.
@@ -55,6 +57,7 @@ impl PackSet {
             packs: RwLock::default(),
             files: OpenFiles::new(disk),
             damaged: RwLock::default(),
+            removals: AtomicU64::new(0),
         }
     }
 
@@ -84,17 +87,40 @@ impl PackSet {
         self.packs.read().get(slot as usize).filter(|pack| !pack.is_removed()).cloned()
     }
 
-    /// Forgets a pack.
+    /// Forgets a pack. What is wanted of it is in the index with another pack.
     pub(super) fn remove(&self, slot: PackSlot) {
         if let Some(pack) = self.pack(slot) {
+            self.removals.fetch_add(1, Ordering::AcqRel);
             pack.set_removed();
             self.index.forget(slot);
             pack.close_reader(&self.files);
+            self.removals.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Looks for something, and again when that did not find `enough` and a pack was forgotten
+    /// meanwhile: the index may have led to that one, and now leads to where its objects are.
+    fn look<T>(
+        &self,
+        look: impl Fn() -> Result<T, StoreError>,
+        enough: impl Fn(&T) -> bool,
+    ) -> Result<T, StoreError> {
+        loop {
+            let before = self.removals.load(Ordering::Acquire);
+            let found = look();
+            let is_enough = found.as_ref().is_ok_and(&enough);
+            if is_enough || self.removals.load(Ordering::Acquire) == before {
+                return found;
+            }
         }
     }
 
     /// Every copy of an object, the newest first.
     pub(super) fn places(&self, id: &ObjectId) -> Result<Vec<Place>, StoreError> {
+        self.look(|| self.places_once(id), |places| !places.is_empty())
+    }
+
+    fn places_once(&self, id: &ObjectId) -> Result<Vec<Place>, StoreError> {
         let Candidates { listed, sealed } = self.candidates(id)?;
         let mut failure = None;
         let mut places = Vec::new();
@@ -114,6 +140,10 @@ impl PackSet {
 
     /// Tells whether there is a copy of the object that is not known to be damaged.
     pub(super) fn contains(&self, id: &ObjectId) -> Result<bool, StoreError> {
+        self.look(|| self.contains_once(id), |found| *found)
+    }
+
+    fn contains_once(&self, id: &ObjectId) -> Result<bool, StoreError> {
         let Candidates { listed, sealed } = self.candidates(id)?;
         if listed.is_none() && sealed.is_empty() || self.damaged.read().contains_key(id) {
             return Ok(false);
@@ -134,6 +164,10 @@ impl PackSet {
         prefix: &IdPrefix,
         max: usize,
     ) -> Result<Vec<ObjectId>, StoreError> {
+        self.look(|| self.find_prefix_once(prefix, max), |_| false)
+    }
+
+    fn find_prefix_once(&self, prefix: &IdPrefix, max: usize) -> Result<Vec<ObjectId>, StoreError> {
         let first = prefix.lowest().as_bytes()[0];
         let last = match prefix.digits() {
             0 => u8::MAX,
@@ -300,7 +334,8 @@ impl Place {
         files: &OpenFiles,
         in_memory: impl FnOnce(&Place, &mut [u8]) -> bool,
     ) -> Result<Arc<[u8]>, ObjectError> {
-        RECORD.with_borrow_mut(|record| {
+        RECORD.with(|record| {
+            let record = &mut *record.borrow_mut();
             record.clear();
             record.resize(self.entry.record_bytes(), 0);
             if !in_memory(self, record) {

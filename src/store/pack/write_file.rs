@@ -5,11 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
 use super::file::Pack;
 use crate::base::disk::{Disk, DiskFile, OpenMode};
 use crate::base::limits;
+use crate::base::sync::Mutex;
 use crate::format::pack::{PackEntry, encode_footer};
 use crate::store::{StoreError, files};
 

@@ -11,9 +11,6 @@
 //! the buffer is full.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use super::file::Pack;
 use super::index::{ListedAt, PackSlot};
@@ -21,6 +18,8 @@ use super::set::{PackSet, Place};
 use super::write_file::{WriteCounts, WriteFile};
 use crate::base::disk::OpenMode;
 use crate::base::limits;
+use crate::base::sync::Mutex;
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::format::pack::{
     Effort, HEADER_BYTES, PackEntry, RecordHeader, encode_header, with_payload,
 };

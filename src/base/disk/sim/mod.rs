@@ -20,12 +20,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 
 use self::content::SimFile;
 use self::faults::Faults;
 use super::{Disk, DiskFile, OpenMode, PathKind};
+use crate::base::sync::{Mutex, MutexGuard};
 
 pub use self::faults::Chance;
 

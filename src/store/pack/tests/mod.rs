@@ -3,6 +3,8 @@
 mod damage;
 mod life;
 mod refusal;
+#[cfg(shuttle)]
+mod schedules;
 
 use std::fs;
 use std::path::{Path, PathBuf};
