@@ -130,7 +130,7 @@ install_crate() {
 # below the one that it is given: so this gets a second name, which is short wherever the store is.
 short=
 bind_short() {
-    short=$(mktemp -d /tmp/vXXX)
+    short=$(mktemp -d /tmp/vst-XXXXXX)
     mount --bind -- "$1" "$short"
 }
 
