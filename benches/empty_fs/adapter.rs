@@ -243,7 +243,7 @@ impl Filesystem for Empty {
         name: &OsStr,
         mode: u32,
         umask: u32,
-        flags: i32,
+        _flags: i32,
         reply: ReplyCreate,
     ) {
         if self.no_open {
@@ -253,9 +253,7 @@ impl Filesystem for Empty {
         let new = new(req, Body::File(Vec::new()), FileType::RegularFile, mode & !umask);
         match self.tree.lock().create(parent.0, name, new) {
             Ok(attr) => {
-                // As vst does: who will only write is spared the page cache.
-                let cached = OpenFlags(flags).acc_mode() != OpenAccMode::O_WRONLY;
-                let cache = settings::file_cache(cached);
+                let cache = settings::file_cache(true);
                 reply.created(&TTL, &attr, GENERATION, FileHandle(0), cache);
             }
             Err(errno) => reply.error(errno),

@@ -206,7 +206,7 @@ impl Filesystem for Adapter {
         let open = convert::open_flags(OpenFlags(flags));
         let made = guard("create", || {
             let made = self.0.create(caller, parent.0, name.as_bytes(), kind, mode, 0)?;
-            Ok((made, self.0.open_new(made.attr.ino, open)))
+            Ok((made, self.0.open(made.attr.ino, open)?))
         });
         match made {
             Ok((made, open)) => reply.created(
@@ -247,12 +247,12 @@ impl Filesystem for Adapter {
         offset: u64,
         data: &[u8],
         write_flags: WriteFlags,
-        _flags: OpenFlags,
+        flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let kill_priv = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
-        match guard("write", || self.0.write(ino.0, fh.0, offset, data, kill_priv)) {
+        let how = convert::write_how(write_flags, flags);
+        match guard("write", || self.0.write(ino.0, fh.0, offset, data, how)) {
             // The kernel sends at most 16 MiB.
             Ok(()) => reply.written(data.len() as u32),
             Err(errno) => reply.error(errno),

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fuser::{FileAttr, FileType, INodeNo, OpenAccMode, TimeOrNow};
+use fuser::{FileAttr, FileType, INodeNo, OpenAccMode, TimeOrNow, WriteFlags};
 
 use crate::model::{FileKind, Meta, Timestamp};
-use crate::vfs::{Attr, OpenFlags, Ttl};
+use crate::vfs::{Attr, OpenFlags, Ttl, WriteHow};
 
 /// For ever, as far as the kernel can count.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -48,6 +48,16 @@ pub(super) fn kind_of_mode(mode: u32) -> Option<FileKind> {
 pub(super) fn perm(mode: u32) -> u16 {
     // Twelve bits.
     (mode & 0o7777) as u16
+}
+
+/// How a file is written, from what the request says of itself and of who makes it.
+pub(super) fn write_how(write: WriteFlags, flags: fuser::OpenFlags) -> WriteHow {
+    // What the kernel writes back of a mapping has its place, whoever's handle it comes by.
+    let mapped = write.contains(WriteFlags::FUSE_WRITE_CACHE);
+    WriteHow {
+        kill_priv: write.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+        append: flags.0 & libc::O_APPEND != 0 && !mapped,
+    }
 }
 
 /// How a file is opened, from what `open` was told.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::types::{Answer, live, of_object, of_repo};
-use super::{Caller, OpenFlags, OpenOut, Vfs};
+use super::{Caller, Vfs, WriteHow};
 use crate::model::{Op, Timestamp};
 use crate::worktree::File;
 
@@ -18,35 +18,8 @@ const ZERO_RANGE: i32 = 0x10;
 const SEEK_DATA: i32 = 3;
 const SEEK_HOLE: i32 = 4;
 
-/// The handle of all files that are read and written through the page cache.
-pub(super) const CACHED_FH: u64 = 0;
-/// The handle of those that are open past it.
-const DIRECT_FH: u64 = 1;
-/// The handle of those that whoever made them writes past it.
-const DIRECT_WRITER_FH: u64 = 2;
-
 impl Vfs {
-    pub(super) fn live_open(&self, ino: u64) -> OpenOut {
-        match self.direct_writers.contains(ino) {
-            true => OpenOut { fh: DIRECT_FH, cached: false },
-            false => OpenOut { fh: CACHED_FH, cached: true },
-        }
-    }
-
-    /// Opens a file that was made by the same call. Whoever will only write it is spared the page
-    /// cache: that is a copy, and a request for what set-uid programs are allowed.
-    pub fn open_new(&self, ino: u64, flags: OpenFlags) -> OpenOut {
-        if flags.read {
-            return OpenOut { fh: CACHED_FH, cached: true };
-        }
-        self.direct_writers.add(ino);
-        OpenOut { fh: DIRECT_WRITER_FH, cached: false }
-    }
-
-    pub(super) fn live_release(&self, ino: u64, fh: u64) {
-        if fh == DIRECT_WRITER_FH {
-            self.direct_writers.remove(ino);
-        }
+    pub(super) fn live_release(&self, ino: u64) {
         if let Some(repo) = &self.live {
             repo.closed(live(ino));
         }
@@ -59,7 +32,6 @@ impl Vfs {
         len: usize,
         buf: &mut Vec<u8>,
     ) -> Answer<()> {
-        self.direct_writers.note_read(ino);
         let inode = self.inode(ino)?;
         let file = inode.file().ok_or(Errno::ISDIR)?;
         buf.resize(len, 0);
@@ -71,22 +43,25 @@ impl Vfs {
     pub(super) fn live_write(
         &self,
         ino: u64,
-        fh: u64,
-        offset: u64,
+        asked: u64,
         data: &[u8],
-        kill_priv: bool,
+        WriteHow { kill_priv, append }: WriteHow,
     ) -> Answer<()> {
         let repo = self.repo()?;
         repo.relieve().map_err(|e| of_repo(&e))?;
+        // The kernel lets nobody else write the file meanwhile.
+        let offset = match append && self.resized.contains(ino) {
+            true => self.inode(ino)?.size(),
+            false => asked,
+        };
         let data = Arc::from(data);
         let op = Op::Write { ino: live(ino), offset, data, kill_priv, time: Timestamp::now() };
         self.apply_to_content(ino, &op, kill_priv)?;
-        if fh == DIRECT_WRITER_FH
-            && self.direct_writers.take_read(ino)
+        if offset != asked
             && let Some(notify) = self.notify.get()
         {
-            // A mapping may have got what was there before. Not waited for: the kernel may have
-            // to ask for a page, and all who answer may be here.
+            // The kernel keeps what was written at the place that it asked for. Not waited for: it
+            // holds these pages until it has the answer.
             notify.inode_changed(live(ino));
         }
         Ok(())

@@ -1,10 +1,10 @@
 //! What the kernel holds: references to inodes, and open directories and control files. Regular
-//! files need no handle, since their number says all; but it is known who writes past the cache.
+//! files need no handle, since their number says all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -48,48 +48,29 @@ impl Lookups {
     }
 }
 
-/// Files that the one who made them writes past the page cache, until that handle is closed.
-///
-/// Before such a write the kernel drops what it has cached of the range. What it reads again
-/// before the write is done would then stay, and be wrong: so whoever else opens the file
-/// meanwhile goes past the cache as well, and of a shared mapping, which cannot, the reads are
-/// noted here.
+/// Files whose size changed behind the kernel's back while it held them. It learns the new one when
+/// it next asks, and until then it puts what is appended where the end was.
 #[derive(Default)]
-pub(super) struct DirectWriters {
-    count: AtomicUsize,
-    /// Whether each file has been read since it was last written.
-    files: Mutex<HashMap<u64, bool, BuildHasherDefault<InoHasher>>>,
+pub(super) struct Resized {
+    any: AtomicBool,
+    files: Mutex<HashSet<u64, BuildHasherDefault<InoHasher>>>,
 }
 
-impl DirectWriters {
-    /// Adds a file that is new, so that nobody else has it open.
+impl Resized {
     pub(super) fn add(&self, ino: u64) {
-        self.files.lock().insert(ino, false);
-        self.count.fetch_add(1, Ordering::Release);
+        self.files.lock().insert(ino);
+        self.any.store(true, Ordering::Release);
     }
 
+    /// Forgets a file that the kernel has forgotten.
     pub(super) fn remove(&self, ino: u64) {
-        if self.files.lock().remove(&ino).is_some() {
-            self.count.fetch_sub(1, Ordering::Release);
+        if self.any.load(Ordering::Acquire) {
+            self.files.lock().remove(&ino);
         }
     }
 
     pub(super) fn contains(&self, ino: u64) -> bool {
-        self.count.load(Ordering::Acquire) > 0 && self.files.lock().contains_key(&ino)
-    }
-
-    /// Notes a read that is about to be answered.
-    pub(super) fn note_read(&self, ino: u64) {
-        if self.count.load(Ordering::Acquire) > 0
-            && let Some(read) = self.files.lock().get_mut(&ino)
-        {
-            *read = true;
-        }
-    }
-
-    /// Tells whether a file has been read since this was last asked, after a write was done.
-    pub(super) fn take_read(&self, ino: u64) -> bool {
-        self.files.lock().get_mut(&ino).is_some_and(std::mem::take)
+        self.any.load(Ordering::Acquire) && self.files.lock().contains(&ino)
     }
 }
 

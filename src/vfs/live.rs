@@ -27,10 +27,43 @@ pub(super) struct New<'a> {
 }
 
 /// An open directory of the live tree: its entries as they were when reading began.
+///
+/// The place of a row is its number, below a mark of what was there then. The kernel puts what
+/// different handles have listed together by these places alone, and goes on from a place that one
+/// of them gave in what another has listed since. Without the mark, names that come or go between
+/// would shift the rows, and others be left out.
 pub(super) struct LiveDirectory {
     pub(super) ino: Ino,
-    pub(super) parent: Ino,
-    pub(super) entries: Tree<Directory>,
+    parent: Ino,
+    entries: Tree<Directory>,
+    mark: u64,
+}
+
+/// The bits of a place that are the number of a row.
+const ROW_BITS: u32 = 32;
+const ROW_MASK: u64 = (1 << ROW_BITS) - 1;
+/// The kernel takes places for signed.
+const MARK_BITS: u32 = 63 - ROW_BITS;
+
+impl LiveDirectory {
+    /// Tells whether a place is that of a row of this listing; that of the first is so of none.
+    pub(super) fn has(&self, place: u64) -> bool {
+        place != 0 && place >> ROW_BITS == self.mark
+    }
+
+    /// The place after so many rows.
+    fn place(&self, rows: u64) -> u64 {
+        self.mark << ROW_BITS | rows
+    }
+}
+
+/// A number that is another one for each state of a directory: each change of its entries sets its
+/// ctime anew.
+fn mark(ctime: Timestamp) -> u64 {
+    let nanos = (ctime.secs as u64).wrapping_mul(1_000_000_000).wrapping_add(ctime.nanos.into());
+    // The high bits of the product depend on all others.
+    let mixed = nanos.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed >> (u64::BITS - MARK_BITS)
 }
 
 impl Vfs {
@@ -101,8 +134,10 @@ impl Vfs {
             if self.lookups.holds(ino) {
                 // Looked up again meanwhile.
             } else if orphan(edit) {
+                self.resized.remove(ino);
                 edit.apply(&Op::DropOrphan { ino: live(ino) })?;
             } else {
+                self.resized.remove(ino);
                 edit.evict(live(ino));
             }
             Ok(())
@@ -268,11 +303,11 @@ impl Vfs {
         let inode = self.inode(ino)?;
         let entries = inode.directory().ok_or(Errno::NOTDIR)?.clone();
         let parent = inode.names.first().map_or(Ino::ROOT, |(parent, _)| *parent);
-        Ok(LiveDirectory { ino: inode.ino, parent, entries })
+        Ok(LiveDirectory { ino: inode.ino, parent, entries, mark: mark(inode.ctime) })
     }
 
-    /// Lists a directory from a row on. The rows are `.`, `..`, then the entries in order; the
-    /// place of a row is its number, which stays what it is for as long as the handle is open.
+    /// Lists a directory from a place on that it has, or from its first row. The rows are `.`, `..`,
+    /// then the entries in order.
     pub(super) fn live_readdir(
         &self,
         directory: &LiveDirectory,
@@ -280,9 +315,10 @@ impl Vfs {
         plus: bool,
         row: &mut dyn FnMut(DirRow<'_>) -> bool,
     ) -> Answer<()> {
+        let from = from & ROW_MASK;
         let dots = [(&b"."[..], directory.ino, 1), (b"..", directory.parent, 2)];
-        for (name, ino, next) in dots.into_iter().skip(from.min(2) as usize) {
-            let kind = FileKind::Directory;
+        for (name, ino, rows) in dots.into_iter().skip(from.min(2) as usize) {
+            let (kind, next) = (FileKind::Directory, directory.place(rows));
             if !row(DirRow { ino: ino.0, kind, name, next, entry: None }) {
                 return Ok(());
             }
@@ -315,7 +351,8 @@ impl Vfs {
                         };
                     }
                 }
-                let taken = row(DirRow { ino, kind, name: item.key, next: at, entry });
+                let next = directory.place(at);
+                let taken = row(DirRow { ino, kind, name: item.key, next, entry });
                 if !taken && entry.is_some() {
                     self.live_forget(ino, 1);
                 }

@@ -31,12 +31,13 @@ use crate::model::{CommitId, FileKind, Ino, Name, ObjectSource, RenameMode, Root
 use crate::repo::{History, Repo, RepoError, Touched};
 use collect::Collector;
 use control::ControlFile;
-use handles::{DirectWriters, Handles, Lookups, OpenDirectory};
+use handles::{Handles, Lookups, OpenDirectory, Resized};
 use snapshots::Snapshots;
 
 pub use caller::Caller;
 pub use types::{
     Answer, Attr, DirRow, EntryOut, LookupOut, OpenFlags, OpenOut, SetAttrIn, StatfsOut, Ttl,
+    WriteHow,
 };
 
 /// Tells the kernel that what it believes has changed behind its back.
@@ -63,8 +64,8 @@ pub struct Vfs {
     snapshots: Snapshots,
     directories: Handles<OpenDirectory>,
     controls: Handles<ControlFile>,
+    resized: Resized,
     collector: Collector,
-    direct_writers: DirectWriters,
     notify: OnceLock<Arc<dyn Notify>>,
 }
 
@@ -102,8 +103,8 @@ impl Vfs {
             snapshots,
             directories: Handles::default(),
             controls: Handles::default(),
+            resized: Resized::default(),
             collector: Collector::default(),
-            direct_writers: DirectWriters::default(),
             notify: OnceLock::new(),
         }
     }
@@ -278,22 +279,25 @@ impl Vfs {
     }
 
     /// Opens a file that is no directory. The kernel truncates it by itself.
+    ///
+    /// All content but that of control files goes through the page cache, that of new files too: who
+    /// wrote past it would be spared a copy, but a mapping of the file holds whole pages, and what it
+    /// had of a page from before such a write would be written back over it.
     pub fn open(&self, ino: u64, flags: OpenFlags) -> Answer<OpenOut> {
         match self.realm(ino) {
-            Realm::Live => Ok(self.live_open(ino)),
             Realm::Control => {
                 let fh = self.controls.open(self.control_open(ino, flags.read)?);
                 Ok(OpenOut { fh, cached: false })
             }
             Realm::Snapshot if flags.write => Err(Errno::ROFS),
-            Realm::Snapshot => Ok(OpenOut { fh: data::CACHED_FH, cached: true }),
+            Realm::Live | Realm::Snapshot => Ok(OpenOut::CACHED_FILE),
         }
     }
 
     /// Closes a file.
     pub fn release(&self, ino: u64, fh: u64) {
         match self.realm(ino) {
-            Realm::Live => self.live_release(ino, fh),
+            Realm::Live => self.live_release(ino),
             Realm::Control => self.controls.close(fh),
             Realm::Snapshot => {}
         }
@@ -320,16 +324,9 @@ impl Vfs {
     }
 
     /// Writes all of `data`, or does what a control file is asked for.
-    pub fn write(
-        &self,
-        ino: u64,
-        fh: u64,
-        offset: u64,
-        data: &[u8],
-        kill_priv: bool,
-    ) -> Answer<()> {
+    pub fn write(&self, ino: u64, fh: u64, offset: u64, data: &[u8], how: WriteHow) -> Answer<()> {
         match self.realm(ino) {
-            Realm::Live => self.live_write(ino, fh, offset, data, kill_priv),
+            Realm::Live => self.live_write(ino, offset, data, how),
             Realm::Control => {
                 let file = self.controls.find(fh).ok_or(Errno::BADF)?;
                 self.control_write(&file, data)
@@ -402,9 +399,9 @@ impl Vfs {
         match &*directory {
             OpenDirectory::Live(directory) => {
                 let mut directory = directory.lock();
-                if from == 0 {
+                if !directory.has(from) {
                     // Reading from the start, the first time or after `rewinddir`, sees what is
-                    // there now.
+                    // there now. And so does who began with what the kernel had kept.
                     *directory = self.live_opendir(directory.ino.0)?;
                 }
                 self.live_readdir(&directory, from, plus, row)
@@ -471,7 +468,12 @@ impl Vfs {
         for touched in touched {
             match (touched, notify) {
                 (Touched::Entry(parent, name), Some(notify)) => notify.entry_changed(*parent, name),
-                (Touched::Inode(ino), Some(notify)) => notify.inode_changed(*ino),
+                (Touched::Inode(ino), Some(notify)) => {
+                    if self.lookups.holds(ino.0) {
+                        self.resized.add(ino.0);
+                    }
+                    notify.inode_changed(*ino);
+                }
                 (Touched::Removed(ino), Some(notify)) => {
                     // Who has it open sees that it has no name any more.
                     notify.attributes_changed(*ino);

@@ -68,6 +68,11 @@ pub struct OpenOut {
     pub cached: bool,
 }
 
+impl OpenOut {
+    /// A file that is read and written through the page cache: its number says all.
+    pub(super) const CACHED_FILE: Self = Self { fh: 0, cached: true };
+}
+
 /// A row of a listing.
 #[derive(Clone, Copy, Debug)]
 pub struct DirRow<'a> {
@@ -152,6 +157,15 @@ pub struct OpenFlags {
     pub read: bool,
     /// To write it.
     pub write: bool,
+}
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteHow {
+    /// To take privileges away from the file.
+    pub kill_priv: bool,
+    /// At the end, which the kernel has looked for. That it looked in vain is found out here.
+    pub append: bool,
 }
 
 /// Checks a name that the kernel sent.

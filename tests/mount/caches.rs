@@ -1,10 +1,12 @@
 //! What the kernel keeps of a mount is never out of date.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, ReadDir};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::harness::TestMount;
 
@@ -56,6 +58,95 @@ fn a_listing_that_is_kept_follows_a_restore() {
     assert_lists(&dir, &["old"]);
 }
 
+/// Reads the rest of a listing.
+fn rest(listing: ReadDir) -> Vec<String> {
+    let names = listing.map(|entry| entry.expect("an entry").file_name());
+    names.map(|name| name.into_string().expect("a name of letters")).collect()
+}
+
+/// Names in the directory: more than one call of a listing gives.
+const NAMES: usize = 3000;
+
+fn many(mount: &TestMount) -> (PathBuf, BTreeSet<String>) {
+    let dir = mount.path().join("dir");
+    fs::create_dir(&dir).expect("a new directory");
+    let names: BTreeSet<String> = (0..NAMES).map(|n| format!("{n:04}-stays")).collect();
+    for name in &names {
+        File::create_new(dir.join(name)).expect("a new file");
+    }
+    (dir, names)
+}
+
+/// The kernel puts together what several handles list, by the places that rows have.
+#[test]
+fn a_listing_that_began_before_a_change_adds_nothing_to_one_that_began_after_it() {
+    let mount = TestMount::new();
+    let (dir, names) = many(&mount);
+    let begin = || {
+        let mut listing = fs::read_dir(&dir).expect("a directory");
+        listing.next().expect("it has entries").expect("an entry");
+        listing
+    };
+    let before = begin();
+    File::create_new(dir.join("last")).expect("a new file");
+    let after = begin();
+    assert!(rest(before).len() >= names.len() - 1);
+    let listed = rest(after);
+    assert!(listed.iter().any(|name| name == "last"), "it was there when the listing began");
+    assert_eq!(listed.len(), names.len());
+}
+
+#[test]
+fn a_listing_goes_on_where_it_was_when_the_kernel_has_kept_a_newer_one() {
+    let mount = TestMount::new();
+    let (dir, names) = many(&mount);
+    for n in 0..100 {
+        File::create_new(dir.join(format!("0000-gone-{n:02}"))).expect("a new file");
+    }
+    let mut listing = fs::read_dir(&dir).expect("a directory");
+    let first = listing.next().expect("it has entries").expect("an entry").file_name();
+    // All of these are in what the first call gave, and move the rows that follow.
+    for n in 0..100 {
+        fs::remove_file(dir.join(format!("0000-gone-{n:02}"))).expect("it is there");
+    }
+    assert_eq!(listed(&dir), names);
+    let mut found: Vec<String> =
+        rest(listing).into_iter().filter(|name| name.ends_with("stays")).collect();
+    found.extend(first.into_string().ok().filter(|name| name.ends_with("stays")));
+    found.sort();
+    assert!(found.iter().eq(&names), "names that stay are listed once each");
+}
+
+/// Whatever comes and goes meanwhile, and whoever else lists.
+#[test]
+fn names_that_stay_are_in_each_listing_once() {
+    let mount = TestMount::new();
+    let (dir, names) = many(&mount);
+    let done = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let all = (0..50).all(|_| {
+                    let mut found = rest(fs::read_dir(&dir).expect("a directory"));
+                    found.retain(|name| name.ends_with("stays"));
+                    found.sort();
+                    found.iter().eq(&names)
+                });
+                done.fetch_add(1, Ordering::Relaxed);
+                assert!(all, "a listing has a name twice or not at all");
+            });
+        }
+        for n in 0.. {
+            let path = dir.join(format!("{:04}-comes", n % NAMES));
+            File::create_new(&path).expect("a new file");
+            fs::remove_file(&path).expect("it is there");
+            if done.load(Ordering::Relaxed) == 4 {
+                break;
+            }
+        }
+    });
+}
+
 #[test]
 fn a_listing_of_snapshots_has_those_made_since_the_last_one() {
     let mount = TestMount::new();
@@ -74,7 +165,6 @@ fn one_who_reads_what_another_is_writing_sees_each_write() {
     let mount = TestMount::new();
     let path = mount.path().join("log");
     let mut written = Vec::new();
-    // To write only, and new: such a file goes past the kernel's cache.
     let mut writer = File::create_new(&path).expect("a new file");
     let mut early = None;
     for n in 0..50_u8 {
@@ -94,7 +184,6 @@ fn one_who_reads_what_another_is_writing_sees_each_write() {
     written[3..10].copy_from_slice(b"changed");
     drop(writer);
     assert!(fs::read(&path).expect("a read") == written);
-    // From now on through the cache, by whoever has it open.
     let mut later = File::options().append(true).open(&path).expect("it opens");
     later.write_all(b"more").expect("a write");
     written.extend(b"more");

@@ -63,6 +63,30 @@ fn open_files_follow_a_restore_and_removed_ones_live_on() {
     assert_eq!(names, "gone\nhard\nkept\nname\nM d/kept\n");
 }
 
+/// Who appends has looked for the end before.
+#[test]
+fn what_is_appended_after_a_restore_comes_after_what_was_restored() {
+    let mount = TestMount::new();
+    let top = mount.path();
+    sh(top, "head -c 100 /dev/zero | tr '\\0' s > log");
+    let short = mount.commit("short");
+    sh(top, "head -c 9000 /dev/zero | tr '\\0' l > log");
+    let long = mount.commit("long");
+    let open = || OpenOptions::new().append(true).open(top.join("log")).expect("it opens");
+    let [mut one, mut two] = [open(), open()];
+    for (id, letter, len) in [(&short, "s", 100), (&long, "l", 9000), (&short, "s", 100)] {
+        one.write_all(b"before").expect("writable");
+        restore(top, id).expect("a restore");
+        one.write_all(b"one").expect("writable");
+        two.write_all(b"two").expect("writable");
+        one.write_all(&[b'1'; 5000]).expect("writable");
+        mount.commit("appended");
+        let wanted = format!("{}onetwo{}", letter.repeat(len), "1".repeat(5000));
+        let kept = fs::read_to_string(top.join(".snapshots/latest/log")).expect("text");
+        assert!(kept == wanted, "{} bytes after a restore of {len}", kept.len());
+    }
+}
+
 /// Names tied anew make another file, and whoever has the old one open keeps that.
 #[test]
 fn a_file_whose_names_are_tied_anew_by_a_restore_is_another_one() {

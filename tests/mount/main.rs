@@ -14,6 +14,7 @@ mod limits;
 mod posix;
 mod reference;
 mod round_trip;
+mod sharing;
 mod shell;
 mod tools;
 mod tree;
