@@ -12,7 +12,8 @@ Usage: scripts/test.sh [--no-mount] [--help]
 
 Checks formatting, lints, documentation and dependencies, and runs all tests. On Debian and its
 relatives it first installs what is missing, as root or through sudo; a Rust toolchain must be
-there. Stops at the first step that fails, names it, and exits with 1.
+there. Stops at the first step that fails, names it, and exits with 1. What scripts/schedules.sh
+explores is left out: it needs everything compiled once more.
 
   --no-mount  leave out the tests that mount, which need /dev/fuse
   --help      print this
