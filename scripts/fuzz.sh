@@ -60,6 +60,11 @@ rustup toolchain list | grep -q "^nightly" ||
 [[ $(cargo fuzz --version 2>/dev/null) == *" $FUZZ_VERSION" ]] ||
     cargo install --quiet --locked --profile dev "cargo-fuzz@$FUZZ_VERSION"
 
+# Some targets make a store for each input: on a disk that takes its syncs seriously they try one or
+# two a second, in memory hundreds.
+if [[ -z ${TMPDIR:-} && -w /dev/shm ]]; then
+    export TMPDIR=/dev/shm
+fi
 corpus=$(target_dir)/fuzz-corpus
 for target in "${chosen[@]}"; do
     printf '\n== %s, %s minutes\n' "$target" "$minutes"
