@@ -3,7 +3,7 @@
 //!
 //! They are those of `parking_lot` and `std`. In a test build with `--cfg shuttle` they are those of
 //! `shuttle` instead, which runs all threads of a test on one, lets each take a step in turn,
-//! and so explores orders that a machine meets once in a year ([`explore`]). `scripts/schedules.sh`
+//! and so explores orders that a machine meets once in a year (`explore`). `scripts/schedules.sh`
 //! runs these tests.
 //!
 //! A lock that is held while another of these is taken, or while a disk is asked, has to be one
