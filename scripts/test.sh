@@ -140,6 +140,8 @@ source scripts/lib.sh
 current=start
 # The tests make their directories in here, so that what they leave is known as theirs.
 tmp=$(realpath -- "$(mktemp -d -t vst-test.XXXXXX)")
+# Other users must come through to the mounts in it, to be refused there.
+chmod 711 -- "$tmp"
 trap on_exit EXIT
 
 begin "packages"
