@@ -22,6 +22,13 @@ const MOVES_EACH: u64 = 150;
 const PLACES: u64 = 4;
 const MOVING: u64 = 6;
 
+/// What second names begin with.
+const FLEETING: &str = "second-";
+
+fn is_fleeting(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(FLEETING.as_bytes()))
+}
+
 /// A simple generator, so that each mover repeats its choices.
 struct Random(u64);
 
@@ -53,7 +60,9 @@ fn paths(top: &Path) -> Vec<PathBuf> {
 fn mover(top: &Path, number: u64) {
     let mut random = Random(number);
     for turn in 0..MOVES_EACH {
-        let all = paths(top);
+        // A name that is about to be removed must not be exchanged for that of another file.
+        let mut all = paths(top);
+        all.retain(|path| !is_fleeting(path));
         let mut pick = || all[random.below(all.len() as u64) as usize].clone();
         let (one, other) = (pick(), pick());
         let new = other.join(format!("{number}-{turn}"));
@@ -61,10 +70,13 @@ fn mover(top: &Path, number: u64) {
             // To a name of its own in a directory that may be one.
             0 | 1 => rustix::fs::renameat_with(CWD, &one, CWD, &new, RenameFlags::NOREPLACE),
             2 => rustix::fs::renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE),
-            // For a moment the file has two names.
-            _ => rustix::fs::link(&one, &new).map(|()| {
-                fs::remove_file(&new).ok();
-            }),
+            // For a moment the file has two names, or longer if the second moves with its directory.
+            _ => {
+                let second = other.join(format!("{FLEETING}{number}-{turn}"));
+                rustix::fs::link(&one, &second).map(|()| {
+                    fs::remove_file(&second).ok();
+                })
+            }
         };
         let expected = [Errno::NOENT, Errno::NOTDIR, Errno::INVAL, Errno::NOTEMPTY, Errno::PERM];
         if let Err(errno) = done {
