@@ -24,7 +24,8 @@ const LISTED: usize = 3000;
 const MANY: usize = 1_000_000;
 
 fn open_directory(at: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
-    rustix::fs::openat(at, name, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty())
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::openat(at, name, flags, Mode::empty())
 }
 
 /// Goes down through directories of this name, as deep as they go.
@@ -45,7 +46,7 @@ fn directories_are_deeper_than_a_path_reaches() {
         rustix::fs::mkdirat(&last, name, Mode::RWXU).expect("a new directory");
         last = open_directory(&last, name).expect("it is there");
     }
-    let create = OFlags::CREATE | OFlags::WRONLY;
+    let create = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = rustix::fs::openat(&last, "file", create, Mode::RUSR).expect("a new file");
     File::from(file).write_all(b"deep").expect("writable");
     drop(last);
@@ -55,7 +56,8 @@ fn directories_are_deeper_than_a_path_reaches() {
         let opened = descend(&top, name);
         assert_eq!(opened.len(), DEPTH + 1);
         let last = &opened[DEPTH];
-        let file = rustix::fs::openat(last, "file", OFlags::RDONLY, Mode::empty()).expect("there");
+        let read = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(last, "file", read, Mode::empty()).expect("there");
         let mut content = [0; 4];
         File::from(file).read_exact_at(&mut content, 0).expect("readable");
         assert_eq!(&content, b"deep");
@@ -180,7 +182,7 @@ fn an_open_that_fails_does_no_harm_to_a_program_that_runs() {
     sh(mount.path(), "cp \"$(command -v sleep)\" program");
     let content = fs::read(&path).expect("readable");
     let mut program = Command::new(&path).arg("600").spawn().expect("it can be run");
-    let open = |flags| rustix::fs::open(&path, flags, Mode::empty()).map(drop);
+    let open = |flags| rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty()).map(drop);
     for flags in [OFlags::RDONLY | OFlags::TRUNC, OFlags::WRONLY | OFlags::TRUNC, OFlags::RDWR] {
         assert_eq!(open(flags), Err(Errno::TXTBSY), "{flags:?}");
         assert!(fs::read(&path).expect("readable") == content, "{flags:?}");

@@ -54,7 +54,8 @@ fn path(number: u8) -> PathBuf {
 /// What a call gave: some bytes that it told, or an error.
 type Outcome = Result<Vec<u8>, Errno>;
 
-/// A directory in which the steps are done, and what is open there.
+/// A directory in which the steps are done, and what is open there. What is opened is closed in
+/// the programs that other tests start meanwhile: a mount that they hold cannot be taken away.
 struct Place {
     top: PathBuf,
     open: BTreeMap<u8, OwnedFd>,
@@ -67,7 +68,7 @@ impl Place {
         std::fs::create_dir(top.join("b")).expect("a new directory");
         let mut open = BTreeMap::new();
         for (number, name) in (0..HANDLES).zip(["a/b", "b/a", "c"]) {
-            let flags = OFlags::CREATE | OFlags::RDWR;
+            let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
             let file = rustix::fs::open(top.join(name), flags, Mode::RUSR | Mode::WUSR);
             open.insert(number, file.expect("a new file"));
         }
@@ -97,7 +98,7 @@ impl Place {
             }
             13..16 => {
                 let optional = [OFlags::CREATE, OFlags::EXCL, OFlags::TRUNC, OFlags::APPEND];
-                let mut flags = OFlags::RDWR | OFlags::NONBLOCK;
+                let mut flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 // Most create, and few insist on it.
                 let chosen = [d % 4 > 0, d % 16 == 1, d % 8 == 2, d % 4 == 3];
                 flags
