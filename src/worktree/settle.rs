@@ -14,7 +14,7 @@ use super::commit::{CommitCounts, OwnXattrs, hash_contents, put_inode};
 use super::file::File;
 use super::inode::{Body, Inode};
 use super::state::Worktree;
-use super::tree::{Directory, Hasher, Update};
+use super::tree::{Directory, Hasher, Update, fetch};
 use crate::base::limits::SETTLED_LISTED_MIN;
 use crate::format::worktree::SideRecord;
 use crate::model::{Ino, Name, ObjectError, ObjectSource};
@@ -86,6 +86,10 @@ impl Worktree {
             xattrs.clear();
         }
         entries.sort_unstable_by(|a, b| (a.parent, &a.name).cmp(&(b.parent, &b.name)));
+        let places = entries.iter().filter_map(|entry| {
+            Some((self.find(entry.parent)?.directory()?, entry.name.as_bytes()))
+        });
+        fetch(places);
         let mut settled = 0;
         for siblings in entries.chunk_by_mut(|a, b| a.parent == b.parent) {
             settled += self.settle_entries(siblings, &values, src);

@@ -148,35 +148,35 @@ impl Default for Hasher {
 
 /// The changed nodes of trees, by height. Below a node that did not change nothing did;
 /// `is_unchanged` may tell so without a look at the node.
+///
+/// Goes down all trees at once, and looks at many nodes before it does anything with one: each
+/// lies somewhere else, and so they are waited for together.
 fn changed<'a, K: TreeKind>(
     trees: &[&'a Tree<K>],
     is_unchanged: impl Fn(&Lazy<K>) -> bool,
     is_changed: impl Fn(&Node<K>) -> bool,
 ) -> Vec<Vec<&'a Node<K>>> {
-    fn collect<'a, K: TreeKind>(
-        lazy: &'a Lazy<K>,
-        is_unchanged: &impl Fn(&Lazy<K>) -> bool,
-        is_changed: &impl Fn(&Node<K>) -> bool,
-        heights: &mut Vec<Vec<&'a Node<K>>>,
-    ) {
-        if is_unchanged(lazy) {
-            return;
-        }
-        let Some(node) = lazy.peek().filter(|node| is_changed(node)) else { return };
-        if let Body::Inner(inner) = &node.body {
-            for link in &inner.links {
-                collect(&link.child, is_unchanged, is_changed, heights);
+    let look = |lazy: &'a Lazy<K>| match is_unchanged(lazy) {
+        true => None,
+        false => lazy.peek().map(|node| &**node),
+    };
+    let mut heights: Vec<Vec<&Node<K>>> = Vec::new();
+    let mut nodes: Vec<&Node<K>> =
+        trees.iter().filter_map(|tree| look(tree.root.as_ref()?)).collect();
+    while !nodes.is_empty() {
+        nodes.retain(|node| is_changed(node));
+        let mut below = Vec::new();
+        for node in &nodes {
+            let height = usize::from(node.height());
+            if heights.len() <= height {
+                heights.resize_with(height + 1, Vec::new);
+            }
+            heights[height].push(node);
+            if let Body::Inner(inner) = &node.body {
+                below.extend(inner.links.iter().filter_map(|link| look(&link.child)));
             }
         }
-        let height = usize::from(node.height());
-        if heights.len() <= height {
-            heights.resize_with(height + 1, Vec::new);
-        }
-        heights[height].push(node);
-    }
-    let mut heights = Vec::new();
-    for root in trees.iter().filter_map(|tree| tree.root.as_ref()) {
-        collect(root, &is_unchanged, &is_changed, &mut heights);
+        nodes = below;
     }
     heights
 }

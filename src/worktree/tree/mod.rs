@@ -17,6 +17,7 @@
 mod cut;
 mod diff;
 mod edit;
+mod fetch;
 mod hash;
 mod node;
 mod read;
@@ -33,6 +34,7 @@ use crate::format::worktree::SideRecord;
 use crate::model::{NodeId, ObjectError, ObjectId};
 
 pub use diff::Difference;
+pub(super) use fetch::fetch;
 pub use hash::{HashCounts, Hasher};
 use node::Lazy;
 pub use read::Item;
