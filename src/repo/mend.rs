@@ -24,7 +24,7 @@ use super::verify::{Verified, Verifier, read_state, unlisted_state};
 use super::walk::Sort;
 use crate::base::disk::Disk;
 use crate::format::commit::decode_commit;
-use crate::format::commit_log::CommitRecord;
+use crate::format::commit_log::{CommitRecord, Tally};
 use crate::format::worktree::WorktreeState;
 use crate::hash::hash;
 use crate::model::{CommitId, ObjectId, ObjectKind, ObjectSink};
@@ -129,18 +129,23 @@ impl Mender<'_> {
         }
         let came_back = unlisted.len();
         let all = merged(listed, unlisted);
-        self.count(source, all.len() as u64)?;
-        self.inspection.write_commits(self.lock, &all)?;
+        let dropped = self.dropped(source, Tally::of(&all))?;
+        self.inspection.write_commits(self.lock, &all, dropped)?;
         self.note("commits", format!("rebuilt it; {came_back} commits came back"));
         Ok(())
     }
 
-    /// Lists a state that counts so many commits, or the next one to open the store would cut the
-    /// list to what the last state counts.
-    fn count(&mut self, source: &PackStore, commits: u64) -> Result<(), RepoError> {
+    /// What a list with these commits has to say of others, so that it has all that the last state
+    /// counts. If that counts fewer, another one is listed that counts these, or the next one to open
+    /// the store would cut the list to what the last state counts.
+    fn dropped(&mut self, source: &PackStore, commits: Tally) -> Result<Tally, RepoError> {
         let states = &mut self.found.lists.states;
-        let state = states.first().and_then(|id| read_state(source, id));
-        let Some(state) = state.filter(|state| state.commits != commits) else { return Ok(()) };
+        let Some(state) = states.first().and_then(|id| read_state(source, id)) else {
+            return Ok(Tally::default());
+        };
+        if state.commits.count >= commits.count {
+            return Ok(state.commits.minus(commits));
+        }
         let bytes = WorktreeState { commits, ..state }.encode();
         let id = ObjectId::from_bytes(hash(&bytes));
         let packs = self.inspection.open_packs(self.lock)?;
@@ -149,7 +154,7 @@ impl Mender<'_> {
         states.insert(0, id);
         let oldest_first: Vec<ObjectId> = states.iter().rev().copied().collect();
         self.inspection.write_states(self.lock, &oldest_first)?;
-        Ok(())
+        Ok(Tally::default())
     }
 }
 
