@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use super::bytes::{FormatError, Reader, put_string, put_time, put_varint};
 use super::commit_log::Tally;
+use super::journal::SEGMENT_HEADER_BYTES;
 use crate::base::limits::{INO_MAX, LINKS_MAX, NAME_BYTES_MAX};
 use crate::model::{CommitId, Ino, Name, NodeId, ObjectId, RootId, Timestamp};
 
@@ -68,6 +69,13 @@ pub struct JournalPosition {
     pub offset: u64,
     /// The number of the record.
     pub seq: u64,
+}
+
+impl JournalPosition {
+    /// Tells whether it lies behind a record of this segment.
+    pub fn has_begun(&self, segment: u64) -> bool {
+        self.segment == segment && self.offset > SEGMENT_HEADER_BYTES as u64
+    }
 }
 
 impl WorktreeState {

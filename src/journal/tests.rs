@@ -11,7 +11,7 @@ use crate::base::disk::sim::SimDisk;
 use crate::base::disk::{Disk, OpenMode, RealDisk};
 use crate::base::limits::{JOURNAL_PAYLOAD_BYTES_INLINE, JOURNAL_SEGMENT_BYTES_MIN};
 use crate::base::sync::Mutex;
-use crate::format::journal::{Record, put_ops_header};
+use crate::format::journal::{Record, SEGMENT_HEADER_BYTES, put_ops_header};
 use crate::format::op::{LocatedOp, put_op};
 use crate::format::worktree::JournalPosition;
 use crate::model::{Ino, Op, Timestamp};
@@ -161,7 +161,7 @@ fn after_a_power_loss_it_ends_before_what_does_not_check() {
     file.write_all_at(&header.encode(), 0).unwrap();
     let record_bytes = (16 + 2 + 13 + 5 + 50) as u64;
     let mut byte = [0];
-    let at = 48 + 5 * record_bytes + 60;
+    let at = SEGMENT_HEADER_BYTES as u64 + 5 * record_bytes + 60;
     file.read_exact_at(&mut byte, at).unwrap();
     file.write_all_at(&[byte[0] ^ 1], at).unwrap();
     for cut in [true, false] {

@@ -172,9 +172,9 @@ impl Tail {
         self.failure = Some((self.next_number - 1, JournalError::Failed { context, source }));
     }
 
-    /// The segment that is written to.
-    pub(super) fn active_segment(&self) -> Option<Arc<Segment>> {
-        self.active.as_ref().map(|active| active.segment.clone())
+    /// The segment that is written to, and where its records end.
+    pub(super) fn active_end(&self) -> Option<(Arc<Segment>, u64)> {
+        self.active.as_ref().map(|active| (active.segment.clone(), active.end))
     }
 
     fn has_room(&self, bytes: u64) -> bool {

@@ -8,9 +8,10 @@
 //!   are in the packs with all that they lead to, in the order of their times. Commits that a
 //!   collection had dropped, and that it had not yet taken away, come back with them.
 //! - A missing or damaged `format` is written again.
+//! - The journal ends before a record that was durable and is damaged: what comes before it is
+//!   replayed when the store is opened, which is refused until then.
 //!
-//! What there is only once cannot be mended: objects, refs, and the journal, of which what comes
-//! before the damage is replayed when the store is opened.
+//! What there is only once cannot be mended: objects, refs, and what the journal has lost.
 //!
 //! Each step leaves a store that is no worse, so an end in the middle does no harm.
 
@@ -27,6 +28,7 @@ use crate::format::commit::decode_commit;
 use crate::format::commit_log::{CommitRecord, Tally};
 use crate::format::worktree::WorktreeState;
 use crate::hash::hash;
+use crate::journal::Journal;
 use crate::model::{CommitId, ObjectId, ObjectKind, ObjectSink};
 use crate::store::{Inspection, PackStore, Part, Progress, StoreLock};
 
@@ -55,6 +57,7 @@ pub fn mend(
     if !mender.found.verified.findings.is_empty() {
         mender.packs()?;
         mender.lists()?;
+        mender.journal()?;
     }
     let Mender { found, done, .. } = mender;
     let after = match done.is_empty() {
@@ -109,6 +112,18 @@ impl Mender<'_> {
         }
         if self.has(Part::CommitList) {
             self.commits(&source)?;
+        }
+        Ok(())
+    }
+
+    fn journal(&mut self) -> Result<(), RepoError> {
+        let source = self.inspection.source()?;
+        let state = self.found.lists.states.first().and_then(|id| read_state(&source, id));
+        let Some(state) = state.filter(|_| self.has(Part::Journal)) else { return Ok(()) };
+        let (disk, dir) = (self.inspection.disk(), self.inspection.journal());
+        if let Some(path) = Journal::end_before_damage(disk, &dir, state.journal)? {
+            let file = path.strip_prefix(self.inspection.path()).unwrap_or(&path).to_owned();
+            self.done.push((file, "ended the journal before what is damaged".to_owned()));
         }
         Ok(())
     }
