@@ -289,3 +289,35 @@ fn one_checkpoint_mends_a_journal_that_was_left_in_doubt() {
         assert_eq!(recover(dir.path(), point.position).1, [write(8, 10)]);
     }
 }
+
+#[test]
+fn a_segment_that_was_made_ahead_is_not_begun_after_a_later_one() {
+    let disk = SimDisk::new(Path::new("/"));
+    let dir = Path::new("/journal");
+    disk.handle().create_dir(dir).unwrap();
+    // Which writes there are.
+    let find = |disk: &SimDisk, from| {
+        let mut found_ops = Vec::new();
+        let found = Journal::recover(&disk.handle(), dir, from, |record| {
+            let Record::Ops(located) = record else { panic!("operations") };
+            for LocatedOp { op, .. } in located {
+                let Op::Write { offset, .. } = op else { panic!("a write") };
+                found_ops.push(offset);
+            }
+            Ok::<(), JournalError>(())
+        });
+        (found.unwrap().0, found_ops)
+    };
+    let (journal, _) = find(&disk, START);
+    // Two do not fit into a segment.
+    let large = JOURNAL_SEGMENT_BYTES_MIN as usize * 3 / 4;
+    append(&journal, &write(0, large)).unwrap();
+    journal.prepare().unwrap();
+    disk.set_fail_syncs(true);
+    journal.sync().unwrap_err();
+    disk.set_fail_syncs(false);
+    let point = journal.point().unwrap();
+    journal.cut(&point).unwrap();
+    (1..4).for_each(|n| append(&journal, &write(n, large)).unwrap());
+    assert_eq!(find(&disk.after_kill(), point.position).1, [1, 2, 3]);
+}

@@ -351,8 +351,12 @@ impl Journal {
         let mut tail = self.tail.lock();
         let number = tail.active.as_ref().map(|active| active.segment.number);
         if tail.failure.as_ref().is_some_and(|(failed, _)| number.is_some_and(|n| n <= *failed)) {
-            let segment = self.create(&mut tail, Urgency::MakesRoom)?;
-            tail.begin(Arc::new(segment));
+            // Behind another one, that which was made ahead would come too early for its number.
+            let segment = match tail.ready.take() {
+                Some(segment) => segment,
+                None => Arc::new(self.create(&mut tail, Urgency::MakesRoom)?),
+            };
+            tail.begin(segment);
         }
         Ok(Point { position: tail.position(), written: tail.written })
     }
