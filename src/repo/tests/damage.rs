@@ -3,6 +3,7 @@
 
 mod journal;
 mod lists;
+mod mending;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
@@ -106,6 +107,24 @@ impl Sound {
     /// A copy of the store with a damaged file. `None` if nothing is changed by that.
     fn damaged(&self, file: &str, damage: Damage, at: &Range<usize>) -> Option<SimDisk> {
         harm(&self.disk, &Path::new(DIR).join(file), damage, at)
+    }
+
+    /// A copy of the store in which an object is there twice, and one of both is damaged.
+    fn with_a_damaged_copy(&self) -> (SimDisk, ObjectId) {
+        let (record, _, payload) = regions(&self.bytes(PACKS[0]))
+            .records
+            .into_iter()
+            .find(|(record, ..)| record.kind == ObjectKind::Node)
+            .expect("there is a directory");
+        let disk = self.damaged(PACKS[0], Damage::Flip, &payload).expect("it changes");
+        let repo = open(&disk).expect("it is closed");
+        let object: ObjectId = record.id;
+        let good = open(&self.disk).expect("it is closed").source().get(&object);
+        repo.source().get(&object).expect_err("it is damaged");
+        let put = repo.store().packs().put(ObjectKind::Node, &object, &good.expect("it is good"));
+        put.expect("nothing fails");
+        repo.close().expect("nothing fails");
+        (disk, object)
     }
 
     /// Mends a store, and compares everything in it with what it was.
@@ -335,19 +354,7 @@ fn a_pack_that_has_lost_its_footer_is_sealed_again_by_whoever_opens_the_store() 
 #[test]
 fn a_damaged_copy_of_an_object_hurts_nobody_and_is_dropped() {
     let sound = Sound::new();
-    let (record, _, payload) = regions(&sound.bytes(PACKS[0]))
-        .records
-        .into_iter()
-        .find(|(record, ..)| record.kind == ObjectKind::Node)
-        .expect("there is a directory");
-    let disk = sound.damaged(PACKS[0], Damage::Flip, &payload).expect("it changes");
-    let repo = open(&disk).expect("it is closed");
-    let object: ObjectId = record.id;
-    let good = open(&sound.disk).expect("it is closed").source().get(&object).expect("it is good");
-    repo.source().get(&object).expect_err("it is damaged");
-    repo.store().packs().put(ObjectKind::Node, &object, &good).expect("nothing fails");
-    repo.close().expect("nothing fails");
-    drop(repo);
+    let (disk, object) = sound.with_a_damaged_copy();
     let found = verified(&disk);
     let [finding] = &found.findings[..] else { panic!("{found:#?}") };
     assert!(finding.is_spare && finding.object == Some(object) && found.hurt.is_empty());
