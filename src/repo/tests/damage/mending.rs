@@ -42,7 +42,7 @@ fn end_everywhere(damaged: &SimDisk, sound: &Sound, tree: &Dump, what: &str) {
     for step in 0..whole.steps() {
         let disk = damaged.after_kill();
         disk.end_at(step);
-        mend(&disk.handle(), Path::new(DIR), &|_| {}).err().expect("it ends before that");
+        mend(&disk.handle(), Path::new(DIR), &|_| {}).expect_err("it ends before that");
         assert!(disk.has_ended());
         check(&disk.after_kill(), sound, tree, &format!("{what}, killed before step {step}"));
         for luck in [0].into_iter().chain((0..seeds(4)).map(|seed| 2 + 100 * seed + step)) {
