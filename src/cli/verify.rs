@@ -38,8 +38,9 @@ Examples:
   vst verify --store work.store         one that is not mounted
   vst verify --store work.store --repair
 
-What --repair cannot mend are objects of which no good copy is left, refs, and the journal. The
-list of commits is rebuilt from the commits that are in the store, among them ones that `vst gc`
+What --repair cannot mend are objects of which no good copy is left, and refs. A journal ends before
+its damage then, and what was done after that since the last checkpoint is given up. The list of
+commits is rebuilt from the commits that are in the store, among them ones that `vst gc`
 dropped and has not taken away yet.";
 
 /// What `--json` prints. `repaired` is there with `--repair` only; the rest is what is left then:

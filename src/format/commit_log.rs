@@ -1,7 +1,20 @@
 //! The list of all snapshots: a header and records of a fixed size, oldest first.
 //!
-//! All numbers are little-endian, all checksums CRC-32C. Header, 16 bytes: `vst cmts`, version
-//! u32 (1), checksum of the 12 bytes before. Record, 48 bytes:
+//! All numbers are little-endian, all checksums CRC-32C. Header, 32 bytes:
+//!
+//! | at | bytes | |
+//! |---|---|---|
+//! | 0 | 8 | `vst cmts` |
+//! | 8 | 4 | version, 2 |
+//! | 12 | 4 | zero |
+//! | 16 | 8 | how many commits were listed once and have been dropped |
+//! | 24 | 4 | the sum of the checksums of their records, without what does not fit 32 bits |
+//! | 28 | 4 | checksum of the 28 bytes before |
+//!
+//! So what there is in the list and what was dropped make a [`Tally`] that only grows. A state of
+//! the worktree has it as it was then, and with that tells whether the list has lost a record.
+//!
+//! Record, 48 bytes:
 //!
 //! | at | bytes | |
 //! |---|---|---|
@@ -16,12 +29,12 @@
 use crate::model::{CommitId, ObjectId, Timestamp};
 
 /// Length of the header.
-pub const HEADER_BYTES: usize = 16;
+pub const HEADER_BYTES: usize = 32;
 /// Length of a record.
 pub const RECORD_BYTES: usize = 48;
 
 const MAGIC: &[u8; 8] = b"vst cmts";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// One snapshot, as listings know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +43,42 @@ pub struct CommitRecord {
     pub id: CommitId,
     /// When it was asked for.
     pub time: Timestamp,
+}
+
+/// How many commits there are, and what differs if they are others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub count: u64,
+    /// The sum of the checksums of their records.
+    pub sum: u32,
+}
+
+impl Tally {
+    /// Counts commits.
+    pub fn of<'a>(records: impl IntoIterator<Item = &'a CommitRecord>) -> Self {
+        records.into_iter().fold(Self::default(), |tally, record| tally.with(record))
+    }
+
+    /// The tally with one more commit.
+    #[must_use]
+    pub fn with(self, record: &CommitRecord) -> Self {
+        self.plus(Self { count: 1, sum: record_sum(&encode_record(record)) })
+    }
+
+    /// The tally of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let Self { count, sum } = other;
+        Self { count: self.count.saturating_add(count), sum: self.sum.wrapping_add(sum) }
+    }
+
+    /// What is in this tally and not in the other, whose commits are among those of this one.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        let Self { count, sum } = other;
+        Self { count: self.count.saturating_sub(count), sum: self.sum.wrapping_sub(sum) }
+    }
 }
 
 /// Why the bytes are no list of snapshots.
@@ -46,28 +95,36 @@ pub enum CommitLogError {
     Record,
 }
 
-/// The header of every list.
-pub fn encode_header() -> [u8; HEADER_BYTES] {
+/// The header of a list from which so many commits were dropped.
+pub fn encode_header(dropped: Tally) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    let sum = crc32c::crc32c(&bytes[..12]);
-    bytes[12..].copy_from_slice(&sum.to_le_bytes());
+    bytes[16..24].copy_from_slice(&dropped.count.to_le_bytes());
+    bytes[24..28].copy_from_slice(&dropped.sum.to_le_bytes());
+    let sum = crc32c::crc32c(&bytes[..28]);
+    bytes[28..].copy_from_slice(&sum.to_le_bytes());
     bytes
 }
 
-/// Checks the header.
-pub fn check_header(bytes: &[u8]) -> Result<(), CommitLogError> {
-    let (magic, rest) = bytes.split_first_chunk::<8>().ok_or(CommitLogError::Header)?;
-    let (version, rest) = rest.split_first_chunk::<4>().ok_or(CommitLogError::Header)?;
-    let (sum, _) = rest.split_first_chunk::<4>().ok_or(CommitLogError::Header)?;
-    if magic != MAGIC || crc32c::crc32c(&bytes[..12]) != u32::from_le_bytes(*sum) {
+/// Reads the header, which tells how many commits were dropped.
+pub fn decode_header(bytes: &[u8]) -> Result<Tally, CommitLogError> {
+    let bytes = bytes.first_chunk::<HEADER_BYTES>().ok_or(CommitLogError::Header)?;
+    let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+    if &bytes[..8] != MAGIC || crc32c::crc32c(&bytes[..28]) != u32_at(28) {
         return Err(CommitLogError::Header);
     }
-    match u32::from_le_bytes(*version) {
-        VERSION => Ok(()),
+    match u32_at(8) {
+        VERSION => {
+            let count = u64::from_le_bytes(std::array::from_fn(|i| bytes[16 + i]));
+            Ok(Tally { count, sum: u32_at(24) })
+        }
         other => Err(CommitLogError::Version(other)),
     }
+}
+
+fn record_sum(record: &[u8; RECORD_BYTES]) -> u32 {
+    u32::from_le_bytes(std::array::from_fn(|i| record[44 + i]))
 }
 
 /// Writes a record.
@@ -100,8 +157,8 @@ pub fn decode_record(bytes: &[u8; RECORD_BYTES]) -> Result<CommitRecord, CommitL
 #[cfg(test)]
 mod tests {
     use super::{
-        CommitLogError, CommitRecord, RECORD_BYTES, check_header, decode_record, encode_header,
-        encode_record,
+        CommitLogError, CommitRecord, RECORD_BYTES, Tally, decode_header, decode_record,
+        encode_header, encode_record,
     };
     use crate::model::{CommitId, ObjectId, Timestamp};
     use proptest::prelude::{any, prop_assert_eq, proptest};
@@ -119,14 +176,29 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(decode_record(&bad), Err(CommitLogError::Record));
         }
-        let header = encode_header();
-        assert_eq!(check_header(&header), Ok(()));
+        let dropped = Tally { count: 700, sum: 0xfedc_ba98 };
+        let header = encode_header(dropped);
+        assert_eq!(decode_header(&header), Ok(dropped));
         for bit in 0..header.len() * 8 {
             let mut bad = header;
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(check_header(&bad), Err(CommitLogError::Header));
+            assert_eq!(decode_header(&bad), Err(CommitLogError::Header));
         }
-        assert_eq!(check_header(&header[..15]), Err(CommitLogError::Header));
+        assert_eq!(decode_header(&header[..31]), Err(CommitLogError::Header));
+    }
+
+    #[test]
+    fn a_tally_tells_which_commits_there_are_but_not_in_which_order() {
+        let record = |n: u8| CommitRecord {
+            id: CommitId::new(ObjectId::from_bytes([n; 32])),
+            time: Timestamp { secs: 7, nanos: 0 },
+        };
+        let all = Tally::of(&[record(1), record(2), record(3)]);
+        assert_eq!(all, Tally::of(&[record(3), record(1), record(2)]));
+        assert_ne!(all, Tally::of(&[record(1), record(2), record(4)]));
+        let some = Tally::of(&[record(2)]);
+        assert_eq!(all.minus(some), Tally::of(&[record(1), record(3)]));
+        assert_eq!(all.minus(some).plus(some), all);
     }
 
     proptest! {
@@ -139,7 +211,7 @@ mod tests {
             let record = CommitRecord { id, time: Timestamp { secs, nanos } };
             prop_assert_eq!(decode_record(&encode_record(&record)), Ok(record));
             let _ = decode_record(&noise);
-            let _ = check_header(&noise);
+            let _ = decode_header(&noise);
         }
     }
 }

@@ -1,16 +1,24 @@
 //! A segment of the journal: a header and records, one after the other.
 //!
-//! All numbers are little-endian, all checksums CRC-32C. Header, 48 bytes:
+//! All numbers are little-endian, all checksums CRC-32C. Header, 64 bytes:
 //!
 //! | at | bytes | |
 //! |---|---|---|
 //! | 0 | 8 | `vst jrnl` |
-//! | 8 | 4 | version, 1 |
+//! | 8 | 4 | version, 2 |
 //! | 12 | 4 | zero |
 //! | 16 | 8 | number of the segment |
 //! | 24 | 16 | what tells this run of the machine from others (the kernel's boot id) |
 //! | 40 | 4 | zero |
 //! | 44 | 4 | checksum of the 44 bytes before |
+//! | 48 | 8 | offset up to which the segment is known to be durable |
+//! | 56 | 4 | zero |
+//! | 60 | 4 | checksum of the 12 bytes before |
+//!
+//! The last 16 bytes are written after each sync, and come to the disk with the next one at the
+//! latest. Where they do not check, because nothing was synced yet or the writer was interrupted,
+//! nothing is known. What does not check before that offset is damage; behind it, it may be what
+//! the end of the machine has left. And all segments before one that has durable records are.
 //!
 //! Record, 16 bytes, its fields and its payload:
 //!
@@ -46,12 +54,16 @@ use crate::base::limits::{AUTHOR_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::model::{CommitId, ObjectId, Timestamp};
 
 /// Length of the header of a segment.
-pub const SEGMENT_HEADER_BYTES: usize = 48;
+pub const SEGMENT_HEADER_BYTES: usize = 64;
+/// Where in the header it stands how far the segment is durable.
+pub const DURABLE_AT: usize = 48;
+/// Length of that.
+pub const DURABLE_BYTES: usize = 16;
 /// Length of what stands before the fields of a record.
 pub const RECORD_HEADER_BYTES: usize = 16;
 
 const MAGIC: &[u8; 8] = b"vst jrnl";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const VOID: u8 = 0;
 const OPS: u8 = 1;
@@ -120,7 +132,7 @@ pub struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    /// Writes the header.
+    /// Writes the header of a segment of which nothing is known to be durable.
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
@@ -128,18 +140,16 @@ impl SegmentHeader {
         bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
         bytes[24..40].copy_from_slice(&self.boot_id);
         let sum = crc32c::crc32c(&bytes[..44]);
-        bytes[44..].copy_from_slice(&sum.to_le_bytes());
+        bytes[44..DURABLE_AT].copy_from_slice(&sum.to_le_bytes());
         bytes
     }
 
     /// Reads the header.
     pub fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<Self, SegmentError> {
-        let good =
-            &bytes[..8] == MAGIC && crc32c::crc32c(&bytes[..44]).to_le_bytes() == bytes[44..];
-        if !good {
+        let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        if &bytes[..8] != MAGIC || crc32c::crc32c(&bytes[..44]) != u32_at(44) {
             return Err(SegmentError::Header);
         }
-        let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         match u32_at(8) {
             VERSION => Ok(Self {
                 number: u64::from_le_bytes(std::array::from_fn(|i| bytes[16 + i])),
@@ -148,6 +158,22 @@ impl SegmentHeader {
             version => Err(SegmentError::Version(version)),
         }
     }
+}
+
+/// Says up to which offset a segment is durable.
+pub fn encode_durable(offset: u64) -> [u8; DURABLE_BYTES] {
+    let mut bytes = [0; DURABLE_BYTES];
+    bytes[..8].copy_from_slice(&offset.to_le_bytes());
+    let sum = crc32c::crc32c(&bytes[..12]);
+    bytes[12..].copy_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+/// Up to which offset a segment is durable, as far as its header tells.
+pub fn decode_durable(header: &[u8; SEGMENT_HEADER_BYTES]) -> Option<u64> {
+    let bytes = &header[DURABLE_AT..];
+    let offset = u64::from_le_bytes(std::array::from_fn(|i| bytes[i]));
+    (encode_durable(offset) == *bytes).then_some(offset)
 }
 
 impl RecordHeader {

@@ -1,8 +1,9 @@
 //! The durable state of a worktree: what it knows beyond any commit.
 //!
 //! ```text
-//! worktree = "vw" version:u8(2) root:id side:id? places:id? head:id? next_ino:varint
-//!            ctime:time segment:varint offset:varint seq:varint commits:varint atime:time?
+//! worktree = "vw" version:u8(3) root:id side:id? places:id? head:id? next_ino:varint
+//!            ctime:time segment:varint offset:varint seq:varint commits:varint sum:varint
+//!            atime:time?
 //!                                              ("id?" is u8 0, or u8 1 and an id; "atime" is left
 //!                                              out where there is none)
 //! side     = "vs" version:u8(1) height:u8 item*
@@ -14,8 +15,9 @@
 //! ```
 //!
 //! `segment`, `offset` and `seq` tell where in the journal the operations begin that the state does
-//! not have: the number of the segment, the offset in it, the number of the record. `commits` is
-//! the length of the list of commits when the state was written.
+//! not have: the number of the segment, the offset in it, the number of the record. `commits`
+//! and `sum` are the tally of the commits that had been listed when the state was written, those
+//! that were dropped since among them: see `format::commit_log`.
 //!
 //! A side lies beside a node of a directory's tree and has as many items, in the same order.
 //! `links` is the number of names of files that have several, at the entry or below it, and the
@@ -27,10 +29,12 @@
 use std::sync::Arc;
 
 use super::bytes::{FormatError, Reader, put_string, put_time, put_varint};
+use super::commit_log::Tally;
+use super::journal::SEGMENT_HEADER_BYTES;
 use crate::base::limits::{INO_MAX, LINKS_MAX, NAME_BYTES_MAX};
 use crate::model::{CommitId, Ino, Name, NodeId, ObjectId, RootId, Timestamp};
 
-const STATE_MAGIC: &[u8; 3] = b"vw\x02";
+const STATE_MAGIC: &[u8; 3] = b"vw\x03";
 const SIDE_MAGIC: &[u8; 3] = b"vs\x01";
 
 /// The durable state of a worktree.
@@ -52,8 +56,8 @@ pub struct WorktreeState {
     pub atime: Option<Timestamp>,
     /// Where the operations begin that it does not have.
     pub journal: JournalPosition,
-    /// How many commits were listed, all of them whole.
-    pub commits: u64,
+    /// The commits that had ever been listed, all of them whole.
+    pub commits: Tally,
 }
 
 /// A place in the journal: before a record, or at the end.
@@ -67,6 +71,13 @@ pub struct JournalPosition {
     pub seq: u64,
 }
 
+impl JournalPosition {
+    /// Tells whether it lies behind a record of this segment.
+    pub fn has_begun(&self, segment: u64) -> bool {
+        self.segment == segment && self.offset > SEGMENT_HEADER_BYTES as u64
+    }
+}
+
 impl WorktreeState {
     /// Encodes the state.
     pub fn encode(&self) -> Vec<u8> {
@@ -78,7 +89,8 @@ impl WorktreeState {
         put_varint(&mut out, self.next_ino);
         put_time(&mut out, self.ctime);
         let JournalPosition { segment, offset, seq } = self.journal;
-        for number in [segment, offset, seq, self.commits] {
+        let Tally { count, sum } = self.commits;
+        for number in [segment, offset, seq, count, sum.into()] {
             put_varint(&mut out, number);
         }
         if let Some(atime) = self.atime {
@@ -104,7 +116,7 @@ impl WorktreeState {
                 offset: reader.varint()?,
                 seq: reader.varint()?,
             },
-            commits: reader.varint()?,
+            commits: Tally { count: reader.varint()?, sum: reader.varint_u32()? },
         };
         if !reader.is_at_end() {
             state.atime = Some(reader.time()?);

@@ -5,13 +5,14 @@
 //! end of what was being written cannot be there, nor anything behind it, and a commit comes after
 //! all that is in it. That does not tell a
 //! record whose end was lost from one that was never completed, and after a power loss it tells
-//! nothing, since then anything may be missing: such a journal ends where it does not check.
+//! nothing, since then anything may be missing: such a journal ends where it does not check. But
+//! what lies before the place up to which it is known to be durable is there, or damaged.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::recover::SegmentReader;
+use super::recover::{LOST, SegmentReader, durable_end};
 use super::segment::Segments;
 use super::{Journal, JournalError};
 use crate::base::disk::{Disk, OpenMode};
@@ -47,6 +48,7 @@ impl Journal {
         let mut found = Vec::new();
         let mut seq = from.seq;
         let numbers = segments.numbers()?;
+        let durable = durable_end(&segments, &numbers)?;
         for number in numbers.into_iter().filter(|number| *number >= from.segment) {
             let start = if number == from.segment { from.offset } else { 0 };
             let start = start.max(SEGMENT_HEADER_BYTES as u64);
@@ -58,8 +60,13 @@ impl Journal {
                 }
                 opened => opened?,
             };
-            let Some(mut reader) = reader else { continue };
             let file = segments.path(number);
+            let Some(mut reader) = reader else {
+                if from.has_begun(number) {
+                    found.push(SegmentDamage { file, offset: 0, detail: LOST.to_owned() });
+                }
+                continue;
+            };
             if reader.header_damaged {
                 // Whoever made it may have been killed before it wrote the header.
                 if last_written(&mut reader, SEGMENT_HEADER_BYTES as u64)?.is_none() {
@@ -68,7 +75,7 @@ impl Journal {
                 let detail = "the header of the segment is damaged".to_owned();
                 found.push(SegmentDamage { file: file.clone(), offset: 0, detail });
             }
-            match fault(&mut reader)? {
+            match fault(&mut reader, durable)? {
                 Some((offset, detail)) => {
                     found.push(SegmentDamage { file, offset, detail });
                     break;
@@ -81,7 +88,10 @@ impl Journal {
 }
 
 /// The first thing that is wrong with the records of a segment, unless it is what a writer leaves.
-fn fault(reader: &mut SegmentReader) -> Result<Option<(u64, String)>, JournalError> {
+fn fault(
+    reader: &mut SegmentReader,
+    durable: Option<(u64, u64)>,
+) -> Result<Option<(u64, String)>, JournalError> {
     let mut mark = 0;
     loop {
         match reader.next() {
@@ -99,10 +109,13 @@ fn fault(reader: &mut SegmentReader) -> Result<Option<(u64, String)>, JournalErr
             Err(error) => return Err(error),
         }
     }
+    let said = |at, detail: &str| Ok(Some((at, detail.to_owned())));
+    if let Some(at) = reader.lost(durable) {
+        return said(at, LOST);
+    }
     if !reader.whole && !reader.header_damaged {
         return Ok(None);
     }
-    let said = |at, detail: &str| Ok(Some((at, detail.to_owned())));
     for (at, _, header) in std::mem::take(&mut reader.incomplete) {
         let end = at + header.record_bytes();
         let is_small = header.payload_len as usize <= JOURNAL_PAYLOAD_BYTES_INLINE;

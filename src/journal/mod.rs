@@ -17,13 +17,16 @@
 //!
 //! Recovery knows two cases. In the same run of the machine the page cache is whole: a record that
 //! was not completed was never acknowledged, and is passed over. After a power loss the journal
-//! ends at the first record that does not check, which gives an exact earlier state.
+//! ends at the first record that does not check, which gives an exact earlier state. In both, a
+//! record that was durable and does not check is damage, and nothing is recovered until somebody
+//! has [given up](Journal::end_before_damage) what comes after it.
 //!
 //! Locks, in the order in which they are taken: `sync`, `tail`. Neither is held while the other's
 //! condition is waited for, and no disk is waited for under either, but when a new segment has to
 //! be made at once.
 
 mod check;
+mod mend;
 mod recover;
 mod segment;
 mod sync;

@@ -1,6 +1,9 @@
 //! Reading a journal again after its writer has ended, in whatever way.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::segment::{Segments, failed};
@@ -12,7 +15,7 @@ use crate::base::limits::{JOURNAL_COMMIT_COST, JOURNAL_SEGMENT_BYTES_MAX};
 use crate::base::sync::{Condvar, Mutex};
 use crate::format::journal::{
     RECORD_HEADER_BYTES, Record, RecordHeader, SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader,
-    decode_record, seal_record, void_fields,
+    decode_durable, decode_record, seal_record, void_fields,
 };
 use crate::format::worktree::JournalPosition;
 
@@ -41,7 +44,8 @@ impl Journal {
     /// Opens the journal in a directory and hands every record from a position on to `replay`, in
     /// order. On return all that was replayed is durable, and recovering again would find the same.
     ///
-    /// Fails with what `replay` fails with, and then leaves the journal as it was.
+    /// Fails with what `replay` fails with, and where records are damaged that were durable: going on
+    /// would be to lose what came after them. Then it leaves the journal as it was.
     pub fn recover<E: From<JournalError>>(
         disk: &Arc<dyn Disk>,
         dir: &std::path::Path,
@@ -50,6 +54,7 @@ impl Journal {
     ) -> Result<(Self, Recovered), E> {
         let segments = Segments::open(disk, dir)?;
         let numbers = segments.numbers()?;
+        let durable = durable_end(&segments, &numbers)?;
         let next_number = numbers.last().map_or(0, |last| last + 1).max(from.segment + 1);
         let mut found = Recovered::default();
         let (mut seq, mut cost) = (from.seq, 0);
@@ -65,6 +70,9 @@ impl Journal {
             let start = start.max(SEGMENT_HEADER_BYTES as u64);
             let opened = SegmentReader::open(&segments, number, OpenMode::Write, start, seq)?;
             let Some(mut reader) = opened else {
+                if from.has_begun(number) {
+                    return Err(lost(segments.path(number), 0).into());
+                }
                 segments.remove(number)?;
                 continue;
             };
@@ -74,6 +82,9 @@ impl Journal {
                     Record::Void => {}
                     record => replay(record)?,
                 }
+            }
+            if let Some(at) = reader.lost(durable) {
+                return Err(lost(reader.path, at).into());
             }
             let records = reader.seq - seq;
             found.records += records;
@@ -110,10 +121,43 @@ impl Journal {
     }
 }
 
+/// The last segment with records that are known to be durable, and where these end.
+pub(super) fn durable_end(
+    segments: &Segments,
+    numbers: &[u64],
+) -> Result<Option<(u64, u64)>, JournalError> {
+    for number in numbers.iter().rev() {
+        let path = segments.path(*number);
+        let read = || -> io::Result<Option<u64>> {
+            let file = match segments.disk.open(&path, OpenMode::Read) {
+                // Its writer has removed it since.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                opened => opened?,
+            };
+            let mut header = [0; SEGMENT_HEADER_BYTES];
+            if file.len()? < header.len() as u64 {
+                return Ok(None);
+            }
+            file.read_exact_at(&mut header, 0)?;
+            Ok(decode_durable(&header))
+        };
+        if let Some(offset) = read().map_err(|error| failed("reading", &path, error))? {
+            return Ok(Some((*number, offset)));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) const LOST: &str = "a record that was durable is damaged or lost";
+
+fn lost(file: PathBuf, offset: u64) -> JournalError {
+    JournalError::Corrupt { file, offset, detail: LOST.to_owned() }
+}
+
 /// Reads the records of a segment.
 pub(super) struct SegmentReader {
     number: u64,
-    pub(super) path: std::path::PathBuf,
+    pub(super) path: PathBuf,
     file: Box<dyn DiskFile>,
     pub(super) file_bytes: u64,
     /// Written in this run of the machine, so that all that was written is there.
@@ -196,6 +240,20 @@ impl SegmentReader {
         }
         let from = (at - self.window_at) as usize;
         Ok(self.window.get(from..from + len as usize))
+    }
+
+    /// Where a record does not check that was durable, if one does not, after all were read.
+    pub(super) fn lost(&self, durable: Option<(u64, u64)>) -> Option<u64> {
+        let (number, end) = durable?;
+        let end = match self.number.cmp(&number) {
+            // Where its records end is not written down, but nothing follows them.
+            Ordering::Less if self.torn => u64::MAX,
+            Ordering::Less => self.at,
+            Ordering::Equal => end,
+            Ordering::Greater => return None,
+        };
+        let first = self.incomplete.first().map_or(self.at, |(at, ..)| *at);
+        (first < end).then_some(first)
     }
 
     fn header(&mut self) -> Result<Option<[u8; RECORD_HEADER_BYTES]>, JournalError> {

@@ -21,7 +21,7 @@ use crate::base::limits::{
     JOURNAL_RESERVE_BYTES, JOURNAL_SEGMENT_BYTES_MAX, JOURNAL_SEGMENT_BYTES_MIN,
     JOURNAL_STORED_FACTOR,
 };
-use crate::format::journal::SegmentHeader;
+use crate::format::journal::{DURABLE_AT, SEGMENT_HEADER_BYTES, SegmentHeader, encode_durable};
 
 const SUFFIX: &str = ".log";
 const RESERVE: &str = "reserve";
@@ -187,7 +187,12 @@ impl Segments {
             // which are durable.
             let header = SegmentHeader { number, boot_id: self.boot_id };
             file.write_all_at(&header.encode(), 0)?;
-            file.sync_data()
+            file.sync_data()?;
+            // Not if the kernel only says so.
+            match end > SEGMENT_HEADER_BYTES as u64 && !self.is_in_doubt() {
+                true => file.write_all_at(&encode_durable(end), DURABLE_AT as u64),
+                false => Ok(()),
+            }
         };
         let resumed = { resume }();
         resumed.map_err(|error| failed("going on with", &path, error))?;

@@ -1,7 +1,12 @@
 //! Making the journal durable, once for all who wait.
+//!
+//! After a sync the segment that is written to is told how far it goes, which the next sync brings
+//! to the disk: for that alone nobody waits. With it, whoever reads the journal again can tell
+//! damage from the end of what was ever durable.
 
 use super::segment::failed;
 use super::{Journal, JournalError};
+use crate::format::journal::{DURABLE_AT, SEGMENT_HEADER_BYTES, encode_durable};
 
 /// How far the journal is durable.
 #[derive(Debug, Default)]
@@ -45,13 +50,14 @@ impl Journal {
     /// Syncs what was appended so far, and returns the number of the next record.
     fn sync_now(&self) -> Result<u64, JournalError> {
         let mut tail = self.tail.lock();
-        let target = tail.seq;
+        // What is appended while payloads are waited for may lack its own.
+        let (target, end) = (tail.seq, tail.active_end());
         while tail.pending.first().is_some_and(|seq| *seq < target) {
             self.completed.wait(&mut tail);
         }
         tail.check()?;
         let mut segments = std::mem::take(&mut tail.unsynced);
-        segments.extend(tail.active_segment());
+        segments.extend(tail.active_end().map(|(segment, _)| segment));
         drop(tail);
         for segment in segments {
             if let Err(error) = segment.file.sync_data() {
@@ -61,6 +67,13 @@ impl Journal {
                 self.segments.set_doubt(true);
                 return Err(error);
             }
+        }
+        // One without records says nothing of those before it.
+        if let Some((segment, end)) = end.filter(|(_, end)| *end > SEGMENT_HEADER_BYTES as u64)
+            && let Err(error) = segment.file.write_all_at(&encode_durable(end), DURABLE_AT as u64)
+        {
+            // Records are not in doubt for that.
+            log::warn!("{}", failed("writing to the header of", &segment.path, error));
         }
         Ok(target)
     }

@@ -11,7 +11,7 @@ use crate::base::disk::sim::SimDisk;
 use crate::base::disk::{Disk, OpenMode, RealDisk};
 use crate::base::limits::{JOURNAL_PAYLOAD_BYTES_INLINE, JOURNAL_SEGMENT_BYTES_MIN};
 use crate::base::sync::Mutex;
-use crate::format::journal::{Record, put_ops_header};
+use crate::format::journal::{Record, SEGMENT_HEADER_BYTES, put_ops_header};
 use crate::format::op::{LocatedOp, put_op};
 use crate::format::worktree::JournalPosition;
 use crate::model::{Ino, Op, Timestamp};
@@ -161,7 +161,7 @@ fn after_a_power_loss_it_ends_before_what_does_not_check() {
     file.write_all_at(&header.encode(), 0).unwrap();
     let record_bytes = (16 + 2 + 13 + 5 + 50) as u64;
     let mut byte = [0];
-    let at = 48 + 5 * record_bytes + 60;
+    let at = SEGMENT_HEADER_BYTES as u64 + 5 * record_bytes + 60;
     file.read_exact_at(&mut byte, at).unwrap();
     file.write_all_at(&[byte[0] ^ 1], at).unwrap();
     for cut in [true, false] {
@@ -288,4 +288,36 @@ fn one_checkpoint_mends_a_journal_that_was_left_in_doubt() {
         assert!(!dir.path().join("doubt").exists());
         assert_eq!(recover(dir.path(), point.position).1, [write(8, 10)]);
     }
+}
+
+#[test]
+fn a_segment_that_was_made_ahead_is_not_begun_after_a_later_one() {
+    let disk = SimDisk::new(Path::new("/"));
+    let dir = Path::new("/journal");
+    disk.handle().create_dir(dir).unwrap();
+    // Which writes there are.
+    let find = |disk: &SimDisk, from| {
+        let mut found_ops = Vec::new();
+        let found = Journal::recover(&disk.handle(), dir, from, |record| {
+            let Record::Ops(located) = record else { panic!("operations") };
+            for LocatedOp { op, .. } in located {
+                let Op::Write { offset, .. } = op else { panic!("a write") };
+                found_ops.push(offset);
+            }
+            Ok::<(), JournalError>(())
+        });
+        (found.unwrap().0, found_ops)
+    };
+    let (journal, _) = find(&disk, START);
+    // Two do not fit into a segment.
+    let large = JOURNAL_SEGMENT_BYTES_MIN as usize * 3 / 4;
+    append(&journal, &write(0, large)).unwrap();
+    journal.prepare().unwrap();
+    disk.set_fail_syncs(true);
+    journal.sync().unwrap_err();
+    disk.set_fail_syncs(false);
+    let point = journal.point().unwrap();
+    journal.cut(&point).unwrap();
+    (1..4).for_each(|n| append(&journal, &write(n, large)).unwrap());
+    assert_eq!(find(&disk.after_kill(), point.position).1, [1, 2, 3]);
 }

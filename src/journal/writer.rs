@@ -172,9 +172,9 @@ impl Tail {
         self.failure = Some((self.next_number - 1, JournalError::Failed { context, source }));
     }
 
-    /// The segment that is written to.
-    pub(super) fn active_segment(&self) -> Option<Arc<Segment>> {
-        self.active.as_ref().map(|active| active.segment.clone())
+    /// The segment that is written to, and where its records end.
+    pub(super) fn active_end(&self) -> Option<(Arc<Segment>, u64)> {
+        self.active.as_ref().map(|active| (active.segment.clone(), active.end))
     }
 
     fn has_room(&self, bytes: u64) -> bool {
@@ -351,8 +351,12 @@ impl Journal {
         let mut tail = self.tail.lock();
         let number = tail.active.as_ref().map(|active| active.segment.number);
         if tail.failure.as_ref().is_some_and(|(failed, _)| number.is_some_and(|n| n <= *failed)) {
-            let segment = self.create(&mut tail, Urgency::MakesRoom)?;
-            tail.begin(Arc::new(segment));
+            // Behind another one, that which was made ahead would come too early for its number.
+            let segment = match tail.ready.take() {
+                Some(segment) => segment,
+                None => Arc::new(self.create(&mut tail, Urgency::MakesRoom)?),
+            };
+            tail.begin(segment);
         }
         Ok(Point { position: tail.position(), written: tail.written })
     }

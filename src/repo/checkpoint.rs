@@ -315,7 +315,7 @@ impl Repo {
             ctime: tree.top().ctime,
             atime: tree.top().atime,
             journal,
-            commits: self.store().commits().records().len() as u64,
+            commits: self.store().commits().tally(),
         };
         let bytes = state.encode();
         let id = ObjectId::from_bytes(hash(&bytes));

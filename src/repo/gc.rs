@@ -3,9 +3,7 @@
 //! A checkpoint comes first: from then on the last durable state of the worktree leads to
 //! everything that the living tree and the journal need, except what is put later, and that the
 //! store keeps for as long as the collection lasts. Commits are dropped from the list in one
-//! step, and a state that counts those that are left follows before anybody can list another one:
-//! recovery cuts the list to what the state counts, and replays those that the journal has. Only
-//! then is it found out what is live, and the rest goes away pack by pack.
+//! step. Only then is it found out what is live, and the rest goes away pack by pack.
 //!
 //! An end at any point leaves more than is needed, and never less.
 //!
@@ -175,8 +173,6 @@ impl Repo {
                 self.store().commits().retain(|id| keep.contains(id))?;
             }
             *dropped = unkept;
-            // Nobody has listed a commit since, because that takes the lock that is held.
-            self.save_even_if_full(&mut storing)?;
         }
         Ok(kept)
     }

@@ -8,9 +8,10 @@
 //!   are in the packs with all that they lead to, in the order of their times. Commits that a
 //!   collection had dropped, and that it had not yet taken away, come back with them.
 //! - A missing or damaged `format` is written again.
+//! - The journal ends before a record that was durable and is damaged: what comes before it is
+//!   replayed when the store is opened, which is refused until then.
 //!
-//! What there is only once cannot be mended: objects, refs, and the journal, of which what comes
-//! before the damage is replayed when the store is opened.
+//! What there is only once cannot be mended: objects, refs, and what the journal has lost.
 //!
 //! Each step leaves a store that is no worse, so an end in the middle does no harm.
 
@@ -24,9 +25,10 @@ use super::verify::{Verified, Verifier, read_state, unlisted_state};
 use super::walk::Sort;
 use crate::base::disk::Disk;
 use crate::format::commit::decode_commit;
-use crate::format::commit_log::CommitRecord;
+use crate::format::commit_log::{CommitRecord, Tally};
 use crate::format::worktree::WorktreeState;
 use crate::hash::hash;
+use crate::journal::Journal;
 use crate::model::{CommitId, ObjectId, ObjectKind, ObjectSink};
 use crate::store::{Inspection, PackStore, Part, Progress, StoreLock};
 
@@ -55,6 +57,7 @@ pub fn mend(
     if !mender.found.verified.findings.is_empty() {
         mender.packs()?;
         mender.lists()?;
+        mender.journal()?;
     }
     let Mender { found, done, .. } = mender;
     let after = match done.is_empty() {
@@ -113,6 +116,18 @@ impl Mender<'_> {
         Ok(())
     }
 
+    fn journal(&mut self) -> Result<(), RepoError> {
+        let source = self.inspection.source()?;
+        let state = self.found.lists.states.first().and_then(|id| read_state(&source, id));
+        let Some(state) = state.filter(|_| self.has(Part::Journal)) else { return Ok(()) };
+        let (disk, dir) = (self.inspection.disk(), self.inspection.journal());
+        if let Some(path) = Journal::end_before_damage(disk, &dir, state.journal)? {
+            let file = path.strip_prefix(self.inspection.path()).unwrap_or(&path).to_owned();
+            self.done.push((file, "ended the journal before what is damaged".to_owned()));
+        }
+        Ok(())
+    }
+
     fn commits(&mut self, source: &PackStore) -> Result<(), RepoError> {
         let listed = &self.found.lists.commits;
         let known: HashSet<CommitId> = listed.iter().map(|record| record.id).collect();
@@ -129,18 +144,23 @@ impl Mender<'_> {
         }
         let came_back = unlisted.len();
         let all = merged(listed, unlisted);
-        self.count(source, all.len() as u64)?;
-        self.inspection.write_commits(self.lock, &all)?;
+        let dropped = self.dropped(source, Tally::of(&all))?;
+        self.inspection.write_commits(self.lock, &all, dropped)?;
         self.note("commits", format!("rebuilt it; {came_back} commits came back"));
         Ok(())
     }
 
-    /// Lists a state that counts so many commits, or the next one to open the store would cut the
-    /// list to what the last state counts.
-    fn count(&mut self, source: &PackStore, commits: u64) -> Result<(), RepoError> {
+    /// What a list with these commits has to say of others, so that it has all that the last state
+    /// counts. If that counts fewer, another one is listed that counts these, or the next one to open
+    /// the store would cut the list to what the last state counts.
+    fn dropped(&mut self, source: &PackStore, commits: Tally) -> Result<Tally, RepoError> {
         let states = &mut self.found.lists.states;
-        let state = states.first().and_then(|id| read_state(source, id));
-        let Some(state) = state.filter(|state| state.commits != commits) else { return Ok(()) };
+        let Some(state) = states.first().and_then(|id| read_state(source, id)) else {
+            return Ok(Tally::default());
+        };
+        if state.commits.count >= commits.count {
+            return Ok(state.commits.minus(commits));
+        }
         let bytes = WorktreeState { commits, ..state }.encode();
         let id = ObjectId::from_bytes(hash(&bytes));
         let packs = self.inspection.open_packs(self.lock)?;
@@ -149,7 +169,7 @@ impl Mender<'_> {
         states.insert(0, id);
         let oldest_first: Vec<ObjectId> = states.iter().rev().copied().collect();
         self.inspection.write_states(self.lock, &oldest_first)?;
-        Ok(())
+        Ok(Tally::default())
     }
 }
 

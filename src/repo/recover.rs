@@ -12,7 +12,7 @@ use crate::base::limits::{BACKGROUND_PART, CHUNK_BYTES_MIN, SETTLE_FILES_LOCKED_
 use crate::format::commit_log::CommitRecord;
 use crate::format::journal::{CommitMade, Record};
 use crate::format::worktree::WorktreeState;
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 use crate::model::{CommitId, Ino, ObjectId, RootId, Timestamp};
 use crate::store::{OpenOptions, PackStore, Store};
 use crate::worktree::tree::Hasher;
@@ -34,7 +34,14 @@ impl Repo {
         let mut replay = Replay::new(&history, state.as_ref(), &options)?;
         let from = state.as_ref().map(|state| state.journal).unwrap_or_default();
         let (disk, path) = (history.store().disk(), history.store().journal());
-        let (journal, found) = Journal::recover(disk, &path, from, |record| replay.apply(record))?;
+        let recovered = Journal::recover(disk, &path, from, |record| replay.apply(record));
+        let (journal, found) = recovered.map_err(|error| match error {
+            RepoError::Journal(damage @ JournalError::Corrupt { .. }) => {
+                let what = format!("{damage}; `vst verify --repair` ends it before that");
+                RepoError::Unreplayable { journal: path.clone(), what }
+            }
+            error => error,
+        })?;
         if found.records > 0 {
             log::info!("{} operations and commits were recovered from the journal", found.records);
         }

@@ -176,7 +176,7 @@ pub(super) fn read_state(source: &PackStore, id: &ObjectId) -> Option<WorktreeSt
     WorktreeState::decode(&source.read(id).ok()?).ok()
 }
 
-/// Looks whether an end of a list is lost. Nothing in a list tells how long it is, but what is
+/// Looks whether records of a list are lost. Nothing in a list tells which there are, but what is
 /// elsewhere does.
 fn check_counts(
     inspection: &Inspection,
@@ -187,15 +187,9 @@ fn check_counts(
     findings: &mut Vec<Finding>,
 ) -> Result<(), RepoError> {
     let has = |part| lists.findings.iter().any(|finding| finding.part == part);
-    let listed = lists.commits.len() as u64;
-    if let Some(state) = state.filter(|state| listed < state.commits) {
-        // A collection drops commits, but neither the head nor a part of a record.
-        let has_head = state.head.is_none_or(|head| lists.commits.iter().any(|r| r.id == head));
-        if (lists.commits_torn || !has_head) && !has(Part::CommitList) {
-            let expected = state.commits;
-            let detail = format!("it lists {listed} commits, and there were {expected}");
-            findings.push(Finding::of_file(Part::CommitList, "commits", detail));
-        }
+    let lost = state.and_then(|state| lists.lost_commits(state.commits));
+    if let Some(detail) = lost.filter(|_| !has(Part::CommitList)) {
+        findings.push(Finding::of_file(Part::CommitList, "commits", detail));
     }
     if !has(Part::StateList) && unlisted_state(inspection, source, packs, lists)?.is_some() {
         let detail = "its end is lost: there is a newer state than it lists";

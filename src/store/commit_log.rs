@@ -2,6 +2,10 @@
 //! commits. Its bytes are specified in `format::commit_log`.
 //!
 //! The whole list is in memory, 48 bytes a snapshot. A commit is listed once.
+//!
+//! The list grows at its end and is replaced as a whole when commits are dropped, and then it
+//! counts these. So a [`Tally`] of all that were ever listed only grows, and whoever knows an
+//! earlier one can tell whether something of the list is lost.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +15,7 @@ use super::{Durability, StoreError, files};
 use crate::base::disk::{Disk, DiskFile, OpenMode};
 use crate::base::sync::{Mutex, RwLock};
 use crate::format::commit_log::{
-    CommitLogError, CommitRecord, HEADER_BYTES, RECORD_BYTES, check_header, decode_record,
+    CommitLogError, CommitRecord, HEADER_BYTES, RECORD_BYTES, Tally, decode_header, decode_record,
     encode_header, encode_record,
 };
 use crate::model::{CommitId, IdPrefix};
@@ -30,6 +34,10 @@ pub struct CommitLog {
 struct State {
     /// Shared with readers; copied only if one of them still holds it when a commit is added.
     records: Arc<Vec<CommitRecord>>,
+    /// Those that were dropped.
+    dropped: Tally,
+    /// Those and the records.
+    tally: Tally,
     /// Where each commit is in `records`; made when it is first needed.
     positions: Option<BTreeMap<CommitId, usize>>,
     /// Where the next record goes.
@@ -56,7 +64,7 @@ impl CommitLog {
         if files::file_bytes(disk, path).is_some_and(|bytes| bytes >= HEADER_BYTES as u64) {
             return Ok(());
         }
-        files::replace(disk, path, &encode_header(), Durability::Strict)
+        files::replace(disk, path, &encode_header(Tally::default()), Durability::Strict)
     }
 
     /// Reads the list. For writing, what a dead writer left behind the last record is cut off.
@@ -65,7 +73,7 @@ impl CommitLog {
         path: PathBuf,
         read_only: bool,
     ) -> Result<Self, StoreError> {
-        let (records, end) = read_all(&**disk, &path)?;
+        let List { records, dropped, end } = read_all(&**disk, &path)?;
         let file = if read_only {
             None
         } else {
@@ -77,6 +85,8 @@ impl CommitLog {
             Some(RwLock::new(open().map_err(|error| StoreError::io("opening", &path, error))?))
         };
         let state = State {
+            tally: dropped.plus(Tally::of(&records)),
+            dropped,
             records: Arc::new(records),
             positions: None,
             end,
@@ -91,6 +101,11 @@ impl CommitLog {
     /// All snapshots, oldest first.
     pub fn records(&self) -> Arc<Vec<CommitRecord>> {
         Arc::clone(&self.state.lock().records)
+    }
+
+    /// All commits that were ever listed.
+    pub fn tally(&self) -> Tally {
+        self.state.lock().tally
     }
 
     /// Lists a commit, unless it is listed already. On return it survives the end of the process;
@@ -113,6 +128,7 @@ impl CommitLog {
             written.map_err(failed)?;
             state.end += RECORD_BYTES as u64;
             state.positions().insert(record.id, at);
+            state.tally = state.tally.with(&record);
             Arc::make_mut(&mut state.records).push(record);
         }
         drop((state, file));
@@ -122,17 +138,23 @@ impl CommitLog {
         }
     }
 
-    /// Forgets all but the first `len` commits. What is listed after that again takes their place.
-    pub fn cut(&self, len: u64) -> Result<(), StoreError> {
+    /// Forgets the commits that were listed since there were these. What is listed after that
+    /// again takes their place. Fails if one of these is lost, and then forgets nothing.
+    pub fn cut(&self, earlier: Tally) -> Result<(), StoreError> {
         let Some(file) = &self.file else {
             return Err(StoreError::ReadOnly { path: self.path.clone() });
         };
         let file = file.read();
         let mut state = self.state.lock();
-        let keep = usize::try_from(len).unwrap_or(usize::MAX);
-        if state.records.len() > keep {
-            state.end -= ((state.records.len() - keep) * RECORD_BYTES) as u64;
-            Arc::make_mut(&mut state.records).truncate(keep);
+        let len = find_earlier(&state.records, state.dropped, earlier).ok_or_else(|| {
+            let detail =
+                lost(&state.records, state.dropped, earlier) + ": run `vst verify --repair`";
+            StoreError::corrupt(&self.path, HEADER_BYTES as u64, detail)
+        })?;
+        if state.records.len() > len {
+            state.end = (HEADER_BYTES + len * RECORD_BYTES) as u64;
+            state.tally = earlier;
+            Arc::make_mut(&mut state.records).truncate(len);
             state.positions = None;
             state.synced = state.synced.min(state.end);
             let cut = file.set_len(state.end);
@@ -151,7 +173,9 @@ impl CommitLog {
         let mut state = self.state.lock();
         let kept: Vec<CommitRecord> =
             state.records.iter().filter(|record| keep(&record.id)).copied().collect();
-        let mut bytes = encode_header().to_vec();
+        let tally = state.tally;
+        let dropped = tally.minus(Tally::of(&kept));
+        let mut bytes = encode_header(dropped).to_vec();
         bytes.extend(kept.iter().flat_map(encode_record));
         files::replace(&*self.disk, &self.path, &bytes, Durability::Strict)?;
         let open = self.disk.open(&self.path, OpenMode::Write);
@@ -159,6 +183,8 @@ impl CommitLog {
         let end = bytes.len() as u64;
         *state = State {
             records: Arc::new(kept),
+            dropped,
+            tally,
             positions: None,
             end,
             torn: false,
@@ -229,18 +255,48 @@ impl CommitLog {
     }
 }
 
-/// The records of a list and the end of the last one. Damaged ones between whole ones are left
-/// out, and the log says so.
-fn read_all(disk: &dyn Disk, path: &Path) -> Result<(Vec<CommitRecord>, u64), StoreError> {
+/// How many of the first records of a list there were when these were all that were listed.
+/// `None` if one of them is lost.
+pub(super) fn find_earlier(
+    records: &[CommitRecord],
+    dropped: Tally,
+    earlier: Tally,
+) -> Option<usize> {
+    let len = usize::try_from(earlier.count.checked_sub(dropped.count)?).ok()?;
+    let tally = dropped.plus(Tally::of(records.get(..len)?));
+    (tally == earlier).then_some(len)
+}
+
+/// What is to be said of a list that has lost some of its earlier records.
+pub(super) fn lost(records: &[CommitRecord], dropped: Tally, earlier: Tally) -> String {
+    let (listed, expected) = (records.len(), earlier.count.saturating_sub(dropped.count));
+    match (listed as u64) < expected {
+        true => format!("it lists {listed} commits, and there were {expected}"),
+        false => {
+            format!("it lists {listed} commits, but not all of the {expected} that there were")
+        }
+    }
+}
+
+/// What is in the file.
+struct List {
+    records: Vec<CommitRecord>,
+    dropped: Tally,
+    /// Where the last whole record ends.
+    end: u64,
+}
+
+/// Reads a list. Damaged records between whole ones are left out, and the log says so.
+fn read_all(disk: &dyn Disk, path: &Path) -> Result<List, StoreError> {
     let bytes = files::read_all(disk, path)?;
-    match check_header(&bytes) {
-        Ok(()) => {}
+    let dropped = match decode_header(&bytes) {
+        Ok(dropped) => dropped,
         Err(CommitLogError::Version(found)) => {
             let found = format!("list of commits {found}");
             return Err(StoreError::UnknownFormat { path: path.to_owned(), found });
         }
         Err(error) => return Err(StoreError::corrupt(path, 0, error)),
-    }
+    };
     let (rows, _) = bytes[HEADER_BYTES..].as_chunks::<RECORD_BYTES>();
     let mut records = Vec::with_capacity(rows.len());
     let mut rows_whole = 0;
@@ -254,7 +310,7 @@ fn read_all(disk: &dyn Disk, path: &Path) -> Result<(Vec<CommitRecord>, u64), St
     if damaged > 0 {
         log::error!("{}: {damaged} damaged records are left out", path.display());
     }
-    Ok((records, (HEADER_BYTES + rows_whole * RECORD_BYTES) as u64))
+    Ok(List { records, dropped, end: (HEADER_BYTES + rows_whole * RECORD_BYTES) as u64 })
 }
 
 #[cfg(test)]

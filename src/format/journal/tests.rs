@@ -8,9 +8,9 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::sample::select;
 
 use super::{
-    CommitMade, RECORD_HEADER_BYTES, Record, RecordHeader, SEGMENT_HEADER_BYTES, SegmentError,
-    SegmentHeader, decode_record, put_commit, put_mark, put_ops_header, put_switch, seal_record,
-    void_fields,
+    CommitMade, DURABLE_AT, RECORD_HEADER_BYTES, Record, RecordHeader, SEGMENT_HEADER_BYTES,
+    SegmentError, SegmentHeader, decode_durable, decode_record, encode_durable, put_commit,
+    put_mark, put_ops_header, put_switch, seal_record, void_fields,
 };
 use crate::base::limits::INO_MAX;
 use crate::format::op::{LocatedOp, put_op, subject};
@@ -204,12 +204,19 @@ proptest! {
         number in any::<u64>(),
         boot_id in any::<[u8; 16]>(),
         bit in 0..SEGMENT_HEADER_BYTES * 8,
+        durable in any::<u64>(),
     ) {
         let header = SegmentHeader { number, boot_id };
         let mut bytes = header.encode();
-        assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+        assert_eq!(decode_durable(&bytes), None);
+        bytes[DURABLE_AT..].copy_from_slice(&encode_durable(durable));
+        assert_eq!((SegmentHeader::decode(&bytes), decode_durable(&bytes)), (Ok(header), Some(durable)));
         bytes[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(SegmentHeader::decode(&bytes), Err(SegmentError::Header));
+        let expected = match bit / 8 < DURABLE_AT {
+            true => (Err(SegmentError::Header), Some(durable)),
+            false => (Ok(header), None),
+        };
+        assert_eq!((SegmentHeader::decode(&bytes), decode_durable(&bytes)), expected);
     }
 }
 
@@ -218,6 +225,6 @@ fn a_segment_of_a_newer_program_is_told_from_a_damaged_one() {
     let mut bytes = SegmentHeader { number: 1, boot_id: [2; 16] }.encode();
     bytes[8] += 1;
     let sum = crc32c::crc32c(&bytes[..44]);
-    bytes[44..].copy_from_slice(&sum.to_le_bytes());
-    assert_eq!(SegmentHeader::decode(&bytes), Err(SegmentError::Version(2)));
+    bytes[44..48].copy_from_slice(&sum.to_le_bytes());
+    assert_eq!(SegmentHeader::decode(&bytes), Err(SegmentError::Version(3)));
 }

@@ -223,7 +223,9 @@ pub fn encode_footer(entries: &[PackEntry], footer_offset: u64) -> FooterBytes {
 #[cfg(test)]
 mod tests {
     use super::{Fanout, PackEntry, Trailer, encode_footer};
-    use crate::format::pack::{Codec, ENTRY_BYTES, FANOUT_BYTES, PackError, TRAILER_BYTES};
+    use crate::format::pack::{
+        Codec, ENTRY_BYTES, FANOUT_BYTES, HEADER_BYTES, PackError, TRAILER_BYTES,
+    };
     use crate::model::{ObjectId, ObjectKind};
     use proptest::prelude::{any, proptest};
 
@@ -267,9 +269,9 @@ mod tests {
     #[test]
     fn no_flipped_bit_of_a_footer_passes() {
         let entries = entries(4);
-        let footer = encode_footer(&entries, 16);
+        let footer = encode_footer(&entries, HEADER_BYTES as u64);
         let tail = footer.bytes.len() - TRAILER_BYTES;
-        let file_bytes = 16 + footer.bytes.len() as u64;
+        let file_bytes = (HEADER_BYTES + footer.bytes.len()) as u64;
         let read = |bytes: &[u8]| -> Result<(), PackError> {
             let trailer = Trailer::decode(&bytes[tail..], file_bytes)?;
             let fanout = Fanout::decode(&bytes[..FANOUT_BYTES], &trailer)?;

@@ -7,13 +7,18 @@
 //! header | record | record | … | fanout | entries | trailer   once it is sealed
 //! ```
 //!
-//! Header, 16 bytes:
+//! Header, 20 bytes:
 //!
 //! | at | bytes | |
 //! |---|---|---|
 //! | 0 | 8 | `vst pack` |
-//! | 8 | 4 | version, 1 |
+//! | 8 | 4 | version, 2 |
 //! | 12 | 4 | checksum of the 12 bytes before |
+//! | 16 | 1 | `o` while the pack is open, `s` once it is sealed |
+//! | 17 | 3 | zero |
+//!
+//! That one byte is changed when the footer is durable, and nobody waits until the change is on the
+//! disk. So a pack whose header says that it is sealed, and that has no footer, has lost it.
 //!
 //! Record ([`RecordHeader`]), 56 bytes and the payload:
 //!
@@ -52,7 +57,9 @@ pub use footer::{Fanout, FooterBytes, PackEntry, Trailer, encode_footer};
 pub use record::{Codec, Effort, RecordHeader, decode_payload, with_payload};
 
 /// Length of the header of a pack.
-pub const HEADER_BYTES: usize = 16;
+pub const HEADER_BYTES: usize = 20;
+/// Where in the header it stands whether the pack is sealed.
+pub const SEALED_AT: usize = 16;
 /// Length of the header of a record.
 pub const RECORD_HEADER_BYTES: usize = 56;
 /// Length of the fanout table of a footer.
@@ -65,7 +72,20 @@ pub const TRAILER_BYTES: usize = 48;
 pub const RECORD_MAGIC: [u8; 4] = [0xf5, b'o', b'b', b'j'];
 
 const HEADER_MAGIC: &[u8; 8] = b"vst pack";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Whether a pack has a footer. Two bits and more tell one from the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PackState {
+    /// Records may be appended.
+    Open = b'o',
+    /// It has one.
+    Sealed = b's',
+}
+
+const OPEN: u32 = PackState::Open as u32;
+const SEALED: u32 = PackState::Sealed as u32;
 
 /// What is wrong with the bytes of a pack. Whoever knows the file and the offset adds them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,18 +115,19 @@ pub enum PackError {
     Decompress(String),
 }
 
-/// The header of every pack.
-pub fn encode_header() -> [u8; HEADER_BYTES] {
+/// The header of a pack.
+pub fn encode_header(state: PackState) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[..8].copy_from_slice(HEADER_MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
     let sum = crc32c::crc32c(&bytes[..12]);
-    bytes[12..].copy_from_slice(&sum.to_le_bytes());
+    bytes[12..16].copy_from_slice(&sum.to_le_bytes());
+    bytes[SEALED_AT] = state as u8;
     bytes
 }
 
-/// Checks the header of a pack.
-pub fn check_header(bytes: &[u8]) -> Result<(), PackError> {
+/// Reads the header of a pack.
+pub fn decode_header(bytes: &[u8]) -> Result<PackState, PackError> {
     let bytes: &[u8; HEADER_BYTES] = bytes
         .get(..HEADER_BYTES)
         .and_then(|head| head.try_into().ok())
@@ -117,7 +138,12 @@ pub fn check_header(bytes: &[u8]) -> Result<(), PackError> {
     if crc32c::crc32c(&bytes[..12]) != u32_at(bytes, 12) {
         return Err(PackError::Checksum("pack header"));
     }
-    check_version(u32_at(bytes, 8))
+    check_version(u32_at(bytes, 8))?;
+    match u32_at(bytes, SEALED_AT) {
+        OPEN => Ok(PackState::Open),
+        SEALED => Ok(PackState::Sealed),
+        value => Err(PackError::Field { field: "state of the pack", value: value.into() }),
+    }
 }
 
 fn check_version(version: u32) -> Result<(), PackError> {
@@ -140,27 +166,30 @@ fn u64_at<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{HEADER_BYTES, PackError, check_header, encode_header};
+    use super::{HEADER_BYTES, PackError, PackState, decode_header, encode_header};
 
     #[test]
     fn a_header_round_trips_and_no_flipped_bit_of_it_passes() {
-        let header = encode_header();
-        assert_eq!(check_header(&header), Ok(()));
-        for bit in 0..HEADER_BYTES * 8 {
-            let mut bad = header;
-            bad[bit / 8] ^= 1 << (bit % 8);
-            let error = check_header(&bad).expect_err("a flipped bit");
-            assert!(!matches!(error, PackError::Version(_)), "taken for a version: {bit}");
+        for state in [PackState::Open, PackState::Sealed] {
+            let header = encode_header(state);
+            assert_eq!(decode_header(&header), Ok(state));
+            for bit in 0..HEADER_BYTES * 8 {
+                let mut bad = header;
+                bad[bit / 8] ^= 1 << (bit % 8);
+                let error = decode_header(&bad).expect_err("a flipped bit");
+                assert!(!matches!(error, PackError::Version(_)), "taken for a version: {bit}");
+            }
+            let short = &header[..HEADER_BYTES - 1];
+            assert_eq!(decode_header(short), Err(PackError::Truncated("pack header")));
         }
-        assert_eq!(check_header(&header[..15]), Err(PackError::Truncated("pack header")));
     }
 
     #[test]
     fn a_future_version_is_named() {
-        let mut header = encode_header();
+        let mut header = encode_header(PackState::Open);
         header[8] = 7;
         let sum = crc32c::crc32c(&header[..12]);
-        header[12..].copy_from_slice(&sum.to_le_bytes());
-        assert_eq!(check_header(&header), Err(PackError::Version(7)));
+        header[12..16].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(decode_header(&header), Err(PackError::Version(7)));
     }
 }

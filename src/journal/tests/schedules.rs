@@ -70,8 +70,9 @@ impl World {
         thread::spawn(move || run(&world))
     }
 
-    /// Does an operation. It wants this much room, so that it may need a segment of its own.
-    fn append_with(&self, n: u64, len: usize, room: u64) -> Result<(), JournalError> {
+    /// Does an operation. It wants this much room, so that it may need a segment of its own, and lets
+    /// others take so many steps before its payload comes.
+    fn append_with(&self, n: u64, len: usize, room: u64, pause: usize) -> Result<(), JournalError> {
         let op = write(n, len);
         let Op::Write { data, .. } = &op else { unreachable!() };
         let mut record = RecordBuffer::new();
@@ -85,6 +86,7 @@ impl World {
             self.journal.append(&mut record, data, crc32c::crc32c(data), 1)?
         };
         if let Some(ticket) = ticket {
+            (0..pause).for_each(|_| thread::yield_now());
             self.journal.complete(ticket, data)?;
         }
         self.acknowledged.lock().unwrap().push(op);
@@ -92,7 +94,7 @@ impl World {
     }
 
     fn append(&self, n: u64, len: usize) -> Result<(), JournalError> {
-        self.append_with(n, len, len as u64)
+        self.append_with(n, len, len as u64, 0)
     }
 
     fn checkpoint(&self) -> Result<(), JournalError> {
@@ -162,7 +164,7 @@ fn what_is_acknowledged_survives_a_kill_and_what_is_synced_a_power_loss() {
                 world.append(11, LARGE).unwrap();
                 world.sync().unwrap();
                 // In a segment of its own.
-                world.append_with(12, 10, JOURNAL_SEGMENT_BYTES_MIN).unwrap();
+                world.append_with(12, 10, JOURNAL_SEGMENT_BYTES_MIN, 0).unwrap();
                 world.sync().unwrap();
             }),
             world.spawn(|world| {
@@ -178,6 +180,27 @@ fn what_is_acknowledged_survives_a_kill_and_what_is_synced_a_power_loss() {
         join(threads);
         world.check_kill();
         world.sync().unwrap();
+    });
+}
+
+#[test]
+fn a_sync_vouches_for_nothing_that_has_yet_to_come() {
+    explore(Schedules(100), || {
+        let world = World::new();
+        let threads = [
+            world.spawn(|world| world.append_with(1, LARGE, LARGE as u64, 30).unwrap()),
+            world.spawn(|world| {
+                thread::yield_now();
+                world.append_with(2, LARGE, LARGE as u64, 100).unwrap();
+            }),
+            world.spawn(|world| {
+                world.append(3, 10).unwrap();
+                world.sync().unwrap();
+                world.check_kill();
+            }),
+        ];
+        join(threads);
+        world.check_kill();
     });
 }
 

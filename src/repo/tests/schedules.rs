@@ -10,12 +10,21 @@ use shuttle::thread::{self, JoinHandle};
 
 use super::world::{dump, new_disk, open};
 use crate::base::disk::sim::SimDisk;
+use crate::base::sync::atomic::Ordering;
 use crate::base::sync::{Schedules, explore};
+use crate::format::journal::put_ops_header;
+use crate::format::op::put_op;
+use crate::journal::{RecordBuffer, Urgency};
 use crate::model::{CommitId, FileKind, Ino, Name, NewNode, Op, Timestamp};
 use crate::repo::{CommitRequest, GcRequest, Repo};
+use crate::worktree::Body;
 
 /// More than is written to the journal under the lock that orders the operations.
 const LARGE: usize = 17 * 1024;
+
+const TIME: Timestamp = Timestamp { secs: 5, nanos: 0 };
+/// Who takes so many steps lets others come to where they have to wait.
+const LONG: usize = 200;
 
 /// What was acknowledged, behind locks that are no step of a schedule.
 #[derive(Clone, Default)]
@@ -43,16 +52,20 @@ impl World {
         thread::spawn(move || run(&world))
     }
 
-    fn write(&self, name: &'static str, len: usize) {
-        let time = Timestamp { secs: 5, nanos: 0 };
+    fn create(name: &str, ino: Ino) -> Op {
         let target = Box::default();
         let kind = FileKind::Regular;
         let node = NewNode { kind, perm: 0o644, uid: 1, gid: 1, rdev: 0, target };
+        let (parent, name) = (Ino::ROOT, Name::new(name.as_bytes()).unwrap());
+        Op::Create { parent, name, ino, node, time: TIME }
+    }
+
+    fn write(&self, name: &'static str, len: usize) {
         let ino = self.repo.update(|edit| Ok(edit.allocate_ino())).unwrap();
-        let (parent, bytes) = (Ino::ROOT, Name::new(name.as_bytes()).unwrap());
-        self.repo.apply(&Op::Create { parent, name: bytes, ino, node, time }).unwrap();
+        self.repo.apply(&Self::create(name, ino)).unwrap();
         let data = name.as_bytes().repeat(len).into();
-        self.repo.apply(&Op::Write { ino, offset: 0, data, kill_priv: false, time }).unwrap();
+        let op = Op::Write { ino, offset: 0, data, kill_priv: false, time: TIME };
+        self.repo.apply(&op).unwrap();
         self.promises.lock().unwrap().files.push((name, name.len() * len));
     }
 
@@ -148,5 +161,82 @@ fn a_close_loses_nothing_that_is_done_meanwhile() {
         join(threads);
         world.check_kill();
         world.sync();
+    });
+}
+
+#[test]
+fn a_close_waits_for_who_has_room_in_the_journal_and_no_record_yet() {
+    explore(Schedules(100), || {
+        let world = World::new();
+        world.write("a", 10);
+        let states = |world: &World| world.repo.store().states().states().unwrap().len();
+        let before = states(&world);
+        let threads = [
+            world.spawn(move |world| {
+                // From then on the close knows how far the journal goes.
+                while states(world) == before {
+                    thread::yield_now();
+                }
+                let created = world.repo.update(|edit| {
+                    (0..LONG).for_each(|_| thread::yield_now());
+                    let ino = edit.allocate_ino();
+                    edit.apply(&World::create("b", ino))
+                });
+                created.unwrap();
+                world.promises.lock().unwrap().files.push(("b", 0));
+            }),
+            world.spawn(|world| world.repo.close().unwrap()),
+        ];
+        join(threads);
+        world.check_kill();
+        world.sync();
+    });
+}
+
+#[test]
+fn a_commit_waits_for_the_payloads_of_all_that_is_in_it() {
+    explore(Schedules(100), || {
+        let world = World::new();
+        let ino = world.repo.update(|edit| Ok(edit.allocate_ino())).unwrap();
+        world.repo.apply(&World::create("a", ino)).unwrap();
+        let has_all = move |world: &World| {
+            world.repo.look(|tree| match &tree.find(ino).unwrap().body {
+                Body::File(file) => file.size() == LARGE as u64,
+                _ => false,
+            })
+        };
+        let threads = [
+            // As `Repo::apply` does it, but for the time that the payload takes.
+            world.spawn(move |world| {
+                let data: Arc<[u8]> = vec![7; LARGE].into();
+                let sum = crc32c::crc32c(&data);
+                let bytes = data.clone();
+                let op = Op::Write { ino, offset: 0, data: bytes, kill_priv: false, time: TIME };
+                let journal = world.repo.journal();
+                let mut record = RecordBuffer::new();
+                let ticket = {
+                    let mut live = world.repo.live.write();
+                    journal.reserve(LARGE as u64, Urgency::Ordinary).unwrap();
+                    live.apply(&op, world.repo.source()).unwrap();
+                    world.repo.changes.fetch_add(1, Ordering::Release);
+                    put_ops_header(record.fields(), 1);
+                    put_op(record.fields(), live.place_of(ino), &op);
+                    journal.append(&mut record, &data, sum, 1).unwrap()
+                };
+                (0..LONG).for_each(|_| thread::yield_now());
+                journal.complete(ticket.expect("it is long"), &data).unwrap();
+            }),
+            world.spawn(move |world| {
+                while !has_all(world) {
+                    thread::yield_now();
+                }
+                world.commit(false);
+                // With the commit what is in it is promised.
+                world.promises.lock().unwrap().files.push(("a", LARGE));
+                world.check_kill();
+            }),
+        ];
+        join(threads);
+        world.check_kill();
     });
 }

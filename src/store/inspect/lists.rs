@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::{Finding, Inspection, Part};
-use crate::format::commit_log::{self, CommitLogError, CommitRecord};
+use crate::format::commit_log::{self, CommitLogError, CommitRecord, Tally};
 use crate::format::state_log;
 use crate::model::ObjectId;
+use crate::store::commit_log::{find_earlier, lost};
 use crate::store::{RefName, Refs, StoreError, files};
 
 /// What the small files of a store say, as far as they are whole.
@@ -15,8 +16,8 @@ pub struct Lists {
     pub findings: Vec<Finding>,
     /// The commits, oldest first.
     pub commits: Vec<CommitRecord>,
-    /// Whether bytes follow the last whole record of a commit.
-    pub commits_torn: bool,
+    /// Commits that were listed once and have been dropped.
+    pub dropped: Tally,
     /// The states of the worktree, newest first.
     pub states: Vec<ObjectId>,
     /// The refs.
@@ -28,7 +29,6 @@ struct Rows<T> {
     whole: Vec<T>,
     /// Where a run of records begins that do not check, and how many there are.
     damaged: Vec<(u64, usize)>,
-    torn: bool,
 }
 
 impl Inspection {
@@ -52,7 +52,7 @@ impl Inspection {
             let bytes = files::read_bounded(&**self.disk(), path, commit_log::HEADER_BYTES);
             bytes.ok().flatten().is_some_and(|bytes| is_header(&bytes))
         };
-        begins(&self.layout.commits(), |bytes| commit_log::check_header(bytes).is_ok())
+        begins(&self.layout.commits(), |bytes| commit_log::decode_header(bytes).is_ok())
             || begins(&self.layout.states(), state_log::has_header)
     }
 
@@ -62,8 +62,8 @@ impl Inspection {
         let Some(bytes) = self.read_list(&path, Part::CommitList, &mut find)? else {
             return Ok(());
         };
-        match commit_log::check_header(&bytes) {
-            Ok(()) => {}
+        match commit_log::decode_header(&bytes) {
+            Ok(dropped) => lists.dropped = dropped,
             Err(CommitLogError::Version(found)) => {
                 let found = format!("list of commits {found}");
                 return Err(StoreError::UnknownFormat { path, found });
@@ -71,10 +71,9 @@ impl Inspection {
             Err(error) => find(Finding::new(Part::CommitList, "commits", 0, error)),
         }
         let decode = |row: &[u8; commit_log::RECORD_BYTES]| commit_log::decode_record(row).ok();
-        let rows = rows(bytes.get(commit_log::HEADER_BYTES..).unwrap_or_default(), decode);
+        let rows = rows(&bytes, commit_log::HEADER_BYTES, decode);
         rows.report(Part::CommitList, "commits", &mut find);
         lists.commits = rows.whole;
-        lists.commits_torn = rows.torn;
         Ok(())
     }
 
@@ -88,7 +87,7 @@ impl Inspection {
             find(Finding::new(Part::StateList, "worktree", 0, "the header is damaged"));
         }
         let decode = |row: &[u8; state_log::RECORD_BYTES]| state_log::decode_record(row);
-        let rows = rows(bytes.get(state_log::HEADER_BYTES..).unwrap_or_default(), decode);
+        let rows = rows(&bytes, state_log::HEADER_BYTES, decode);
         rows.report(Part::StateList, "worktree", &mut find);
         lists.states = rows.whole;
         lists.states.reverse();
@@ -128,10 +127,14 @@ impl Inspection {
 
 const MISSING: &str = "the file is missing";
 
-/// Reads the records of a list. What follows the last whole one is damage only if it is too much
+/// Reads the records of a list behind its header. What follows the last whole one is damage only if it is too much
 /// to be what a dead writer left, which is a beginning of a record.
-fn rows<T, const N: usize>(bytes: &[u8], decode: impl Fn(&[u8; N]) -> Option<T>) -> Rows<T> {
-    let (all, rest) = bytes.as_chunks::<N>();
+fn rows<T, const N: usize>(
+    bytes: &[u8],
+    header_bytes: usize,
+    decode: impl Fn(&[u8; N]) -> Option<T>,
+) -> Rows<T> {
+    let (all, _) = bytes.get(header_bytes..).unwrap_or_default().as_chunks::<N>();
     let decoded: Vec<Option<T>> = all.iter().map(decode).collect();
     let ends = decoded.iter().rposition(Option::is_some).map_or(0, |at| at + 1);
     // The checksum is at the end of a record, and not zero if anything else is.
@@ -142,19 +145,24 @@ fn rows<T, const N: usize>(bytes: &[u8], decode: impl Fn(&[u8; N]) -> Option<T>)
     for at in (0..damaged_ends).filter(|at| decoded[*at].is_none()) {
         match damaged.last_mut() {
             Some((_, count)) if previous == at.checked_sub(1) => *count += 1,
-            _ => damaged.push(((LIST_HEADER_BYTES + at * N) as u64, 1)),
+            _ => damaged.push(((header_bytes + at * N) as u64, 1)),
         }
         previous = Some(at);
     }
-    let torn = ends < all.len() || !rest.is_empty();
-    Rows { whole: decoded.into_iter().flatten().collect(), damaged, torn }
+    Rows { whole: decoded.into_iter().flatten().collect(), damaged }
 }
 
 /// Length of the checksum that ends a record.
 const SUM_BYTES: usize = 4;
-/// Both lists begin with a header of this length.
-const LIST_HEADER_BYTES: usize = commit_log::HEADER_BYTES;
-const _: () = assert!(LIST_HEADER_BYTES == state_log::HEADER_BYTES);
+
+impl Lists {
+    /// What is wrong with the list of commits if there were these earlier.
+    pub fn lost_commits(&self, earlier: Tally) -> Option<String> {
+        let Self { commits, dropped, .. } = self;
+        let found = find_earlier(commits, *dropped, earlier);
+        found.is_none().then(|| lost(commits, *dropped, earlier))
+    }
+}
 
 impl<T> Rows<T> {
     fn report(&self, part: Part, file: &str, find: &mut dyn FnMut(Finding)) {

@@ -2,7 +2,7 @@
 //! middle leaves the old one.
 
 use super::Inspection;
-use crate::format::commit_log::{self, CommitRecord};
+use crate::format::commit_log::{self, CommitRecord, Tally};
 use crate::format::state_log;
 use crate::model::ObjectId;
 use crate::store::{Durability, StoreError, StoreLock, files};
@@ -13,13 +13,15 @@ impl Inspection {
         self.layout.write_format(lock)
     }
 
-    /// Replaces the list of commits, which come oldest first. Durable on return.
+    /// Replaces the list of commits, which come oldest first; `dropped` ones came before. Durable on
+    /// return.
     pub fn write_commits(
         &self,
         _lock: &StoreLock,
         commits: &[CommitRecord],
+        dropped: Tally,
     ) -> Result<(), StoreError> {
-        let mut bytes = commit_log::encode_header().to_vec();
+        let mut bytes = commit_log::encode_header(dropped).to_vec();
         bytes.extend(commits.iter().flat_map(commit_log::encode_record));
         files::replace(&**self.disk(), &self.layout.commits(), &bytes, Durability::Strict)
     }

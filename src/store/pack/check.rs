@@ -4,9 +4,10 @@
 //! is damaged or missing, the records are looked for from the start. Bytes between records that no
 //! footer lists are what a writer left that died, and are not looked at.
 //!
-//! A pack without a footer is not damaged for that: it may be the one that is being written, or its
-//! writer died. What such a writer leaves at the end is a prefix of what it was writing. So it is
-//! told from a footer that was there and is damaged now by what the footer would be.
+//! A pack without a footer is not damaged for that, unless its header tells of one: it may be the one
+//! that is being written, or its writer died. What such a writer leaves at the end is a prefix of
+//! what it was writing. So it is told from a footer that was there and is damaged now by what the
+//! footer would be.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,8 @@ use super::scan::{Scan, Window, scan};
 use super::set::decode_record;
 use crate::base::disk::{Disk, DiskFile, OpenMode};
 use crate::format::pack::{
-    ENTRY_BYTES, FANOUT_BYTES, Fanout, HEADER_BYTES, PackEntry, RECORD_HEADER_BYTES, RECORD_MAGIC,
-    RecordHeader, TRAILER_BYTES, Trailer, check_header, encode_footer,
+    ENTRY_BYTES, FANOUT_BYTES, Fanout, HEADER_BYTES, PackEntry, PackState, RECORD_HEADER_BYTES,
+    RECORD_MAGIC, RecordHeader, TRAILER_BYTES, Trailer, decode_header, encode_footer,
 };
 use crate::store::{Finding, Part};
 
@@ -35,7 +36,8 @@ pub(in crate::store) struct CheckedPack {
     pub(in crate::store) entries: Vec<(PackEntry, bool)>,
     /// Where the records end, as far as is known.
     pub(in crate::store) records_end: u64,
-    is_sealed: bool,
+    /// It ends with a trailer that checks.
+    pub(in crate::store) is_sealed: bool,
 }
 
 impl CheckedPack {
@@ -75,14 +77,14 @@ fn check_once(disk: &dyn Disk, path: &Path, number: u64, tick: Tick<'_>) -> Opti
         Ok(opened) => opened,
     };
     let mut check = Check { file: &*file, name, file_bytes, tick, findings: Vec::new() };
-    check.header();
+    let state = check.header();
     let trailer = find_trailer(&*file, file_bytes);
     let listed = trailer.as_ref().and_then(|trailer| check.footer(trailer));
     let (entries, records_end) = match (listed, &trailer) {
         (Some(listed), Some(trailer)) => {
             (check.listed(listed, trailer.footer_offset), trailer.footer_offset)
         }
-        (_, trailer) => check.scanned(trailer.as_ref()),
+        (_, trailer) => check.scanned(trailer.as_ref(), state),
     };
     let findings = check.findings;
     Some(CheckedPack { findings, entries, records_end, is_sealed: trailer.is_some() })
@@ -119,20 +121,22 @@ impl Check<'_> {
         self.findings.push(finding.of_object(entry.id));
     }
 
-    fn header(&mut self) {
+    /// What the header tells, if it is whole.
+    fn header(&mut self) -> Option<PackState> {
         let mut header = [0; HEADER_BYTES];
         // A shorter file is what a writer leaves that died when it had made it.
         if self.file_bytes < HEADER_BYTES as u64 {
-            return;
+            return None;
         }
-        match self.file.read_exact_at(&mut header, 0) {
-            Err(error) => self.find(Part::PackHeader, 0, unreadable(&error)),
-            Ok(()) => {
-                if let Err(error) = check_header(&header) {
-                    self.find(Part::PackHeader, 0, error);
-                }
-            }
-        }
+        let detail = match self.file.read_exact_at(&mut header, 0) {
+            Err(error) => unreadable(&error),
+            Ok(()) => match decode_header(&header) {
+                Ok(state) => return Some(state),
+                Err(error) => error.to_string(),
+            },
+        };
+        self.find(Part::PackHeader, 0, detail);
+        None
     }
 
     /// What the footer lists, if all of it can be used.
@@ -215,8 +219,13 @@ impl Check<'_> {
         }
     }
 
-    /// Looks for records, up to the footer if it is known where that begins.
-    fn scanned(&mut self, trailer: Option<&Trailer>) -> (Vec<(PackEntry, bool)>, u64) {
+    /// Looks for records, up to the footer if it is known where that begins. `state` is what the
+    /// header tells.
+    fn scanned(
+        &mut self,
+        trailer: Option<&Trailer>,
+        state: Option<PackState>,
+    ) -> (Vec<(PackEntry, bool)>, u64) {
         let limit = trailer.map_or(self.file_bytes, |trailer| trailer.footer_offset);
         let Scan { entries, damaged, end, failure, .. } = scan(self.file, 0, limit);
         let mut found: Vec<(PackEntry, bool)> = self.listed(entries, limit);
@@ -242,7 +251,9 @@ impl Check<'_> {
             }
             return (found, trailer.footer_offset);
         }
-        if let Some((at, detail)) = self.tail_fault(end, &found) {
+        let is_lost = state == Some(PackState::Sealed);
+        let lost = is_lost.then_some((end, "the footer is lost that was here"));
+        if let Some((at, detail)) = self.tail_fault(end, &found).or(lost) {
             self.find(Part::PackIndex, at, detail);
         }
         (found, end)

@@ -1,7 +1,7 @@
 //! Mending a pack from what it holds itself, in place.
 //!
 //! Records never change. A footer is cut off and written anew behind them; if that is interrupted,
-//! the pack is one that was not sealed, which whoever opens it next does.
+//! the pack is one that has lost its footer, and whoever opens it next writes another.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::check::{CheckedPack, check_pack};
 use super::file::Pack;
 use super::write_file::WriteFile;
 use crate::base::disk::{Disk, OpenMode};
-use crate::format::pack::encode_header;
+use crate::format::pack::{PackState, encode_header};
 use crate::model::ObjectId;
 use crate::store::id_hash::IdHash;
 use crate::store::{Part, StoreError};
@@ -31,7 +31,8 @@ pub(in crate::store) fn mend_pack(
     if checked.has(Part::PackHeader) {
         let write = || {
             let file = disk.open(pack.path(), OpenMode::Write)?;
-            file.write_all_at(&encode_header(), 0)?;
+            let state = if checked.is_sealed { PackState::Sealed } else { PackState::Open };
+            file.write_all_at(&encode_header(state), 0)?;
             file.sync_data()
         };
         write().map_err(|error| StoreError::io("mending", pack.path(), error))?;

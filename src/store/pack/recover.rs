@@ -15,7 +15,7 @@ use crate::base::disk::Disk;
 use crate::base::limits;
 use crate::base::sync::Mutex;
 use crate::format::pack::{
-    FANOUT_BYTES, HEADER_BYTES, PackError, TRAILER_BYTES, Trailer, check_header,
+    FANOUT_BYTES, HEADER_BYTES, PackError, PackState, TRAILER_BYTES, Trailer, decode_header,
 };
 use crate::store::{StoreError, files};
 
@@ -34,7 +34,7 @@ pub(super) fn open_for_writing(set: &PackSet) -> Result<(Vec<Unsealed>, u64), St
     let mut next_number = 1;
     for number in numbers(set.disk(), &set.dir)? {
         next_number = number.saturating_add(1);
-        let (pack, found) = open_pack(set, number)?;
+        let Opened { pack, was_sealed, found } = open_pack(set, number)?;
         let slot = set.add(Arc::clone(&pack));
         let Some(found) = found else { continue };
         let (end, any) = (found.end, !found.entries.is_empty());
@@ -45,7 +45,7 @@ pub(super) fn open_for_writing(set: &PackSet) -> Result<(Vec<Unsealed>, u64), St
             // What follows may be worth more than the room that it takes.
             log::warn!("{} is left as it is", path.display());
         } else if any {
-            unsealed.push(Unsealed { pack, slot, end });
+            unsealed.push(Unsealed { pack, slot, end, was_sealed });
         } else if files::file_bytes(set.disk(), path)
             .is_some_and(|bytes| bytes <= HEADER_BYTES as u64)
         {
@@ -58,8 +58,17 @@ pub(super) fn open_for_writing(set: &PackSet) -> Result<(Vec<Unsealed>, u64), St
     Ok((unsealed, next_number))
 }
 
-/// Opens one pack; if it is not sealed, with what a scan of it found.
-fn open_pack(set: &PackSet, number: u64) -> Result<(Arc<Pack>, Option<Scan>), StoreError> {
+struct Opened {
+    pack: Arc<Pack>,
+    /// Its header says that there is a footer.
+    was_sealed: bool,
+    /// What a scan found, if there is no footer.
+    found: Option<Scan>,
+}
+
+/// Opens one pack; if it is not sealed, it is scanned.
+fn open_pack(set: &PackSet, number: u64) -> Result<Opened, StoreError> {
+    let mut was_sealed = false;
     let pack = Arc::new(Pack::new(&set.dir, number));
     let failed = |error| StoreError::io("reading", pack.path(), error);
     let file_bytes = pack.reader(&set.files).and_then(|file| file.len()).map_err(failed)?;
@@ -70,8 +79,8 @@ fn open_pack(set: &PackSet, number: u64) -> Result<(Arc<Pack>, Option<Scan>), St
     if file_bytes >= HEADER_BYTES as u64 {
         let mut header = [0; HEADER_BYTES];
         let read = pack.read_at(&set.files, &mut header, 0);
-        match (read, check_header(&header)) {
-            (Ok(()), Ok(())) => {}
+        match (read, decode_header(&header)) {
+            (Ok(()), Ok(state)) => was_sealed = state == PackState::Sealed,
             (Ok(()), Err(PackError::Version(version))) => {
                 return Err(unknown_version(&pack, version));
             }
@@ -82,10 +91,13 @@ fn open_pack(set: &PackSet, number: u64) -> Result<(Arc<Pack>, Option<Scan>), St
     }
     if let Some(trailer) = read_trailer(set, &pack, file_bytes)? {
         pack.set_sealed(trailer, None);
-        return Ok((pack, None));
+        return Ok(Opened { pack, was_sealed: true, found: None });
     }
-    let found = set.scan(&pack, 0, file_bytes)?;
-    Ok((pack, Some(found)))
+    if was_sealed {
+        log::error!("{} has lost its footer, and gets another", pack.path().display());
+    }
+    let found = Some(set.scan(&pack, 0, file_bytes)?);
+    Ok(Opened { pack, was_sealed, found })
 }
 
 fn read_trailer(
@@ -154,7 +166,7 @@ impl Follower {
         for number in numbers {
             match known.get_mut(&number) {
                 None => {
-                    let (pack, found) = match open_pack(set, number) {
+                    let Opened { pack, found, .. } = match open_pack(set, number) {
                         // Listed a moment ago, and removed since.
                         Err(StoreError::Io { source, .. })
                             if source.kind() == io::ErrorKind::NotFound =>

@@ -145,8 +145,8 @@ impl<'a> Window<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Scan, scan};
-    use crate::format::pack::{Effort, RecordHeader, encode_header, with_payload};
+    use super::{HEADER_BYTES, Scan, scan};
+    use crate::format::pack::{Effort, PackState, RecordHeader, encode_header, with_payload};
     use crate::model::{ObjectId, ObjectKind};
     use proptest::prelude::{any, prop_assert, proptest};
     use std::io::Write;
@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn pack(objects: &[Vec<u8>]) -> (Vec<u8>, Vec<u64>) {
-        let mut bytes = encode_header().to_vec();
+        let mut bytes = encode_header(PackState::Open).to_vec();
         let mut offsets = Vec::new();
         for object in objects {
             offsets.push(bytes.len() as u64);
@@ -252,7 +252,7 @@ mod tests {
             bytes.splice(at..at, record(b"in the middle"));
             let found = scan_bytes(&bytes);
             prop_assert!(found.end <= bytes.len() as u64 || found.entries.is_empty());
-            prop_assert!(at < 16 || found.entries.len() == 1);
+            prop_assert!(at < HEADER_BYTES || found.entries.len() == 1);
         }
     }
 }

@@ -9,7 +9,7 @@ use super::file::Pack;
 use crate::base::disk::{Disk, DiskFile, OpenMode};
 use crate::base::limits;
 use crate::base::sync::Mutex;
-use crate::format::pack::{PackEntry, encode_footer};
+use crate::format::pack::{PackEntry, PackState, SEALED_AT, encode_footer};
 use crate::store::{StoreError, files};
 
 /// How often the disk was asked for what.
@@ -125,6 +125,10 @@ impl WriteFile {
         self.cut(records_end)?;
         self.write_at(&footer.bytes, records_end)?;
         self.sync_file()?;
+        if let Err(error) = self.write_at(&[PackState::Sealed as u8], SEALED_AT as u64) {
+            // Without it, all that nobody would notice is the loss of the whole footer.
+            log::warn!("{error}");
+        }
         self.pack.set_sealed(footer.trailer, Some(footer.fanout));
         Ok(entries)
     }

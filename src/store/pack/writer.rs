@@ -21,7 +21,7 @@ use crate::base::limits;
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::format::pack::{
-    Effort, HEADER_BYTES, PackEntry, RecordHeader, encode_header, with_payload,
+    Effort, HEADER_BYTES, PackEntry, PackState, RecordHeader, encode_header, with_payload,
 };
 use crate::model::{ObjectId, ObjectKind};
 use crate::store::StoreError;
@@ -68,6 +68,8 @@ pub(super) struct Unsealed {
     pub(super) slot: PackSlot,
     /// Where its last record ends.
     pub(super) end: u64,
+    /// It was sealed once, so that nothing is appended to it.
+    pub(super) was_sealed: bool,
 }
 
 impl Writer {
@@ -90,16 +92,16 @@ impl Writer {
             file.cut(end)?;
             Ok(Arc::new(file))
         };
-        let short = |last: &mut Unsealed| last.end < pack_bytes_target;
+        let short = |last: &mut Unsealed| last.end < pack_bytes_target && !last.was_sealed;
         let tail = match unsealed.pop_if(short) {
-            Some(Unsealed { pack, slot, end }) => {
+            Some(Unsealed { pack, slot, end, .. }) => {
                 let file = reopen(&pack, end)?;
                 Tail::new(pack, slot, Some(file), end)
             }
             None => Tail::begin(set, next_number),
         };
         let mut retired = Vec::new();
-        for Unsealed { pack, slot, end } in unsealed {
+        for Unsealed { pack, slot, end, .. } in unsealed {
             retired.push(Retired { file: reopen(&pack, end)?, slot, records_end: end });
         }
         Ok(Self {
@@ -305,7 +307,7 @@ impl Tail {
         let pack = Arc::new(Pack::new(&set.dir, number));
         let slot = set.add(Arc::clone(&pack));
         let mut tail = Self::new(pack, slot, None, 0);
-        tail.fill.extend_from_slice(&encode_header());
+        tail.fill.extend_from_slice(&encode_header(PackState::Open));
         tail
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::format::commit_log::Tally;
 use crate::format::worktree::WorktreeState;
 use crate::model::{Ino, ObjectError, ObjectSink, ObjectSource, RootId};
 use crate::worktree::tree::Hasher;
@@ -51,7 +52,7 @@ impl Saver {
             ctime: tree.top().ctime,
             atime: tree.top().atime,
             journal: Default::default(),
-            commits: 0,
+            commits: Tally::default(),
         };
         self.changed = live.publish_sides(sides);
         assert_eq!(self.changed, [], "what was hashed is in memory");

@@ -103,7 +103,7 @@ fn side(bytes: &[u8]) {
 }
 
 fn commit_list(bytes: &[u8]) {
-    let _ = commit_log::check_header(bytes);
+    let _ = commit_log::decode_header(bytes);
     if let Some(record) = bytes.first_chunk() {
         if let Ok(decoded) = commit_log::decode_record(record) {
             assert_eq!(commit_log::encode_record(&decoded), *record);

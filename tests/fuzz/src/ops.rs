@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use vst::format::bytes::Reader;
+use vst::format::commit_log::Tally;
 use vst::format::op::{LocatedOp, put_op, read_op, subject};
 use vst::format::worktree::WorktreeState;
 use vst::model::{FileKind, Ino, Name, NewNode, Op, RenameMode, RootId, SetAttr, Timestamp};
@@ -196,7 +197,7 @@ impl Tree {
             ctime: hashed.top().ctime,
             atime: hashed.top().atime,
             journal: Default::default(),
-            commits: 0,
+            commits: Tally::default(),
         };
         self.changed = self.tree.publish_sides(sides);
         (root, state)

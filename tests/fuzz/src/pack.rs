@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use vst::format::pack::{
-    Codec, ENTRY_BYTES, FANOUT_BYTES, Fanout, HEADER_BYTES, PackEntry, RECORD_HEADER_BYTES,
-    RecordHeader, TRAILER_BYTES, Trailer, decode_payload, encode_footer, encode_header,
+    Codec, ENTRY_BYTES, FANOUT_BYTES, Fanout, HEADER_BYTES, PackEntry, PackState,
+    RECORD_HEADER_BYTES, RecordHeader, TRAILER_BYTES, Trailer, decode_payload, encode_footer,
+    encode_header,
 };
 use vst::model::{ObjectId, ObjectKind, ObjectSource};
 use vst::store::{ObjectStore, OpenOptions, Store};
@@ -16,7 +17,7 @@ pub fn pack(data: &[u8]) {
     match which % 4 {
         0 => record(bytes),
         1 => footer(bytes),
-        2 => in_a_store(&[&encode_header()[..], bytes].concat()),
+        2 => in_a_store(&[&encode_header(PackState::Open)[..], bytes].concat()),
         _ => in_a_store(&sealed(bytes)),
     }
 }
@@ -75,7 +76,7 @@ fn footer(bytes: &[u8]) {
 /// A pack of the parts of some bytes, sealed; then one of its bytes is changed.
 fn sealed(bytes: &[u8]) -> Vec<u8> {
     let (change, bytes) = bytes.split_at(bytes.len().min(5));
-    let mut pack = encode_header().to_vec();
+    let mut pack = encode_header(PackState::Open).to_vec();
     let mut entries = Vec::new();
     for object in bytes.chunks(100) {
         let id = ObjectId::from_bytes(*blake3::hash(object).as_bytes());

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use vst::format::commit_log::Tally;
 use vst::format::worktree::WorktreeState;
 use vst::model::{CommitId, Ino, Name, ObjectError, ObjectId, ObjectSource, RootId, Timestamp};
 use vst::worktree::{Body, CommittedTree, Worktree};
@@ -70,7 +71,7 @@ fn live(src: &Hostile) {
         ctime: Timestamp { secs: 0, nanos: 0 },
         atime: None,
         journal: Default::default(),
-        commits: 0,
+        commits: Tally::default(),
     };
     let Ok(mut tree) = Worktree::open(&state, src) else { return };
     let mut todo = vec![Ino::ROOT];

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::{open, open_read_only, pack_files, put_texts, readable, real};
+use crate::format::pack::{PackState, encode_header};
 use crate::model::{ObjectId, ObjectSource};
 use crate::store::pack::{PackOptions, PackStore};
 use crate::store::tests::{put, text};
@@ -78,7 +79,7 @@ fn a_header_torn_at_any_byte_is_no_pack() {
     for len in 0..=16 {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("0000000000000005.pack");
-        fs::write(&file, &crate::format::pack::encode_header()[..len]).unwrap();
+        fs::write(&file, &encode_header(PackState::Open)[..len]).unwrap();
         assert_eq!(open_read_only(dir.path()).stats().objects, 0);
         let store = open(dir.path());
         assert!(pack_files(dir.path()).is_empty());
@@ -98,13 +99,13 @@ fn a_future_version_is_refused_and_left_alone() {
     drop(store);
     let file = pack_files(dir.path()).remove(0);
     let mut bytes = fs::read(&file).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let sum = crc32c::crc32c(&bytes[..12]);
     bytes[12..16].copy_from_slice(&sum.to_le_bytes());
     bytes.extend(b"what this version knows nothing of");
     fs::write(&file, &bytes).unwrap();
     let error = PackStore::open(&real(), dir.path(), PackOptions::default()).err().unwrap();
-    assert!(matches!(&error, StoreError::UnknownFormat { found, .. } if found == "vst pack 2"));
+    assert!(matches!(&error, StoreError::UnknownFormat { found, .. } if found == "vst pack 3"));
     assert_eq!(fs::read(&file).unwrap(), bytes);
 }
 
