@@ -180,7 +180,7 @@ impl Walk<'_> {
         if !self.paths.is_empty() {
             changes.retain(|change| {
                 let from = match &change.kind {
-                    ChangeKind::Renamed { from } => from,
+                    ChangeKind::Renamed { from, .. } => from,
                     _ => &change.path,
                 };
                 self.paths.iter().any(|path| is_below(&change.path, path) || is_below(from, path))
