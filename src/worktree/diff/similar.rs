@@ -39,8 +39,15 @@ pub fn pair_similar(
     if gone.is_empty() || came.is_empty() || percent_min >= SIMILARITY_SAME {
         return Ok(true);
     }
-    let mut search =
-        Search { changes, src, percent_min, gone, came, bytes_read: 0, is_complete: true };
+    let mut search = Search {
+        changes,
+        src,
+        percent_min,
+        gone,
+        came,
+        bytes_left: SIMILAR_BYTES_MAX,
+        is_complete: true,
+    };
     let mut pairs = search.namesakes()?;
     pairs.extend(search.likest()?);
     let is_complete = search.is_complete;
@@ -68,6 +75,7 @@ fn apply(changes: &mut Vec<Change>, pairs: Vec<Pair>) {
 }
 
 /// A file that went or came.
+#[derive(Clone, Copy)]
 struct Candidate {
     /// Which change it is.
     at: usize,
@@ -75,15 +83,13 @@ struct Candidate {
     content: Content,
     /// It has a partner.
     taken: bool,
-    /// None until it is needed.
-    pieces: Option<Pieces>,
 }
 
 impl Candidate {
     fn new(at: usize, entry: &Entry) -> Option<Self> {
         match entry.body {
             EntryBody::File { size, content } if (1..=SIMILAR_FILE_BYTES_MAX).contains(&size) => {
-                Some(Self { at, size, content, taken: false, pieces: None })
+                Some(Self { at, size, content, taken: false })
             }
             _ => None,
         }
@@ -96,7 +102,7 @@ struct Search<'a> {
     percent_min: u8,
     gone: Vec<Candidate>,
     came: Vec<Candidate>,
-    bytes_read: u64,
+    bytes_left: u64,
     is_complete: bool,
 }
 
@@ -122,7 +128,14 @@ impl Search<'_> {
         found.sort_unstable();
         let mut pairs = Vec::new();
         for (gone, came) in found {
-            if let Some(similarity) = self.similarity(gone, came, percent_min)? {
+            let (old, new) = (self.gone[gone], self.came[came]);
+            if enough(old.size.min(new.size), old.size, new.size, percent_min).is_none() {
+                continue;
+            }
+            let Some(old_pieces) = self.read(&old, self.bytes_left)? else { continue };
+            let Some(new_pieces) = self.read(&new, self.bytes_left)? else { continue };
+            let shared = old_pieces.shared_bytes(&new_pieces);
+            if let Some(similarity) = enough(shared, old.size, new.size, percent_min) {
                 pairs.push(self.join(gone, came, similarity));
             }
         }
@@ -130,6 +143,9 @@ impl Search<'_> {
     }
 
     /// Pairs those that are most alike among all that have no partner.
+    ///
+    /// Looks up for each line of a file that came which of those that went have it, so that files
+    /// with nothing in common are not compared.
     fn likest(&mut self) -> Result<Vec<Pair>, ObjectError> {
         let free = |candidates: &[Candidate]| -> Vec<usize> {
             (0..candidates.len()).filter(|index| !candidates[*index].taken).collect()
@@ -139,13 +155,42 @@ impl Search<'_> {
             self.is_complete = false;
             return Ok(Vec::new());
         }
+        let percent_min = self.percent_min;
+        let (gone_sizes, came_sizes) = (sizes(&self.gone, &gone), sizes(&self.came, &came));
+
+        let mut holders: HashMap<u32, Vec<(usize, u32)>> = HashMap::new();
+        // The other half is for those that came.
+        let bytes_kept = self.bytes_left / 2;
+        for &index in &gone {
+            let candidate = self.gone[index];
+            if !has_fitting(&came_sizes, candidate.size, percent_min) {
+                continue;
+            }
+            let bytes_left = self.bytes_left.saturating_sub(bytes_kept);
+            for (hash, bytes) in self.read(&candidate, bytes_left)?.into_iter().flat_map(|p| p.0) {
+                holders.entry(hash).or_default().push((index, bytes));
+            }
+        }
+
         let mut found = Vec::new();
+        let mut shared = vec![0; self.gone.len()];
         for came in came {
-            for gone in &gone {
-                if let Some(similarity) = self.similarity(*gone, came, self.percent_min)? {
-                    let [from, to] = [self.gone[*gone].at, self.came[came].at]
-                        .map(|at| last_name(&self.changes[at].path));
-                    found.push((Reverse(similarity), from != to, came, *gone));
+            let new = self.came[came];
+            if !has_fitting(&gone_sizes, new.size, percent_min) {
+                continue;
+            }
+            let Some(pieces) = self.read(&new, self.bytes_left)? else { continue };
+            shared.fill(0);
+            for (hash, bytes) in pieces.0 {
+                for (gone, its_bytes) in holders.get(&hash).into_iter().flatten() {
+                    shared[*gone] += u64::from(bytes.min(*its_bytes));
+                }
+            }
+            for &gone in &gone {
+                let old = self.gone[gone];
+                if let Some(similarity) = enough(shared[gone], old.size, new.size, percent_min) {
+                    let [from, to] = [old.at, new.at].map(|at| last_name(&self.changes[at].path));
+                    found.push((Reverse(similarity), from != to, came, gone));
                 }
             }
         }
@@ -162,41 +207,46 @@ impl Search<'_> {
     fn join(&mut self, gone: usize, came: usize, similarity: u8) -> Pair {
         self.gone[gone].taken = true;
         self.came[came].taken = true;
-        // What is no longer compared needs no memory.
-        self.gone[gone].pieces = None;
-        self.came[came].pieces = None;
         Pair { gone: self.gone[gone].at, came: self.came[came].at, similarity }
     }
 
-    /// How much of two files is the same, if it is enough.
-    fn similarity(
+    /// Reads a file, if it is not more than may still be read.
+    fn read(
         &mut self,
-        gone: usize,
-        came: usize,
-        percent_min: u8,
-    ) -> Result<Option<u8>, ObjectError> {
-        let (old, new) = (&mut self.gone[gone], &mut self.came[came]);
-        let (smaller, larger) = (old.size.min(new.size), old.size.max(new.size));
-        // They cannot share more than the smaller one has.
-        if percent(smaller, larger) < u64::from(percent_min) {
+        candidate: &Candidate,
+        bytes_left: u64,
+    ) -> Result<Option<Pieces>, ObjectError> {
+        if candidate.size > bytes_left {
+            self.is_complete = false;
             return Ok(None);
         }
-        for candidate in [&mut *old, &mut *new] {
-            if candidate.pieces.is_none() {
-                if self.bytes_read + candidate.size > SIMILAR_BYTES_MAX {
-                    self.is_complete = false;
-                    return Ok(None);
-                }
-                self.bytes_read += candidate.size;
-                candidate.pieces = Some(Pieces::read(candidate, self.src)?);
-            }
-        }
-        let (Some(a), Some(b)) = (&old.pieces, &new.pieces) else { return Ok(None) };
-        let similarity = percent(a.shared_bytes(b), larger);
-        // The same lines in another order are not the same content.
-        let similarity = similarity.min(u64::from(SIMILARITY_SAME - 1));
-        Ok(u8::try_from(similarity).ok().filter(|similarity| *similarity >= percent_min))
+        self.bytes_left -= candidate.size;
+        // At most SIMILAR_FILE_BYTES_MAX.
+        let mut bytes = vec![0; usize::try_from(candidate.size).unwrap_or_default()];
+        File::stored(candidate.size, candidate.content).read(0, &mut bytes, self.src)?;
+        Ok(Some(Pieces::of(&bytes)))
     }
+}
+
+/// The similarity of two files that share so many bytes, if that is enough.
+fn enough(shared: u64, old_size: u64, new_size: u64, percent_min: u8) -> Option<u8> {
+    // The same lines in another order are not the same content.
+    let similarity = percent(shared, old_size.max(new_size)).min(u64::from(SIMILARITY_SAME - 1));
+    u8::try_from(similarity).ok().filter(|similarity| *similarity >= percent_min)
+}
+
+fn sizes(candidates: &[Candidate], indexes: &[usize]) -> Vec<u64> {
+    let mut sizes: Vec<u64> = indexes.iter().map(|index| candidates[*index].size).collect();
+    sizes.sort_unstable();
+    sizes
+}
+
+/// Tells whether one of sorted sizes is so near to another one that the files can be similar:
+/// they cannot share more than the smaller one has.
+fn has_fitting(sizes: &[u64], size: u64, percent_min: u8) -> bool {
+    let least = sizes.partition_point(|other| percent(*other, size) < u64::from(percent_min));
+    let nearest = sizes.get(least).copied();
+    nearest.is_some_and(|other| percent(size, other) >= u64::from(percent_min))
 }
 
 fn percent(part: u64, whole: u64) -> u64 {
@@ -209,13 +259,6 @@ fn percent(part: u64, whole: u64) -> u64 {
 struct Pieces(Vec<(u32, u32)>);
 
 impl Pieces {
-    fn read(candidate: &Candidate, src: &dyn ObjectSource) -> Result<Self, ObjectError> {
-        // At most SIMILAR_FILE_BYTES_MAX.
-        let mut bytes = vec![0; usize::try_from(candidate.size).unwrap_or_default()];
-        File::stored(candidate.size, candidate.content).read(0, &mut bytes, src)?;
-        Ok(Self::of(&bytes))
-    }
-
     fn of(bytes: &[u8]) -> Self {
         let lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let pieces = lines.flat_map(|line| line.chunks(PIECE_BYTES_MAX));
@@ -253,7 +296,17 @@ impl Pieces {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pieces, percent};
+    use super::{Pieces, has_fitting, percent};
+
+    #[test]
+    fn only_files_of_near_sizes_are_read() {
+        let sizes = [10, 40, 1000];
+        let fitting = [(5, true), (4, false), (20, true), (81, false), (80, true), (500, true)];
+        for (size, fits) in fitting.into_iter().chain([(2000, true), (2001, false), (499, false)]) {
+            assert_eq!(has_fitting(&sizes, size, 50), fits, "{size}");
+        }
+        assert!(!has_fitting(&[], 1, 1));
+    }
 
     #[test]
     fn what_is_shared_is_the_bytes_of_common_lines_however_often_and_wherever() {
