@@ -110,7 +110,10 @@ pub(super) fn run(
     let context = args.unified.or(args.patch.then_some(CONTEXT_LINES));
     let detail = Detail { stat: args.stat, context };
     if detail.stat || detail.context.is_some() {
-        return patch::print(changes, detail, src, terminal);
+        if !patch::print(changes, detail, src, terminal)? {
+            terminal.remark("what differs is nothing that a patch tells; `vst diff` lists it")?;
+        }
+        return Ok(());
     }
     let paint = terminal.paint();
     for change in &changes {

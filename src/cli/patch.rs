@@ -214,23 +214,28 @@ pub(super) struct Detail {
     pub(super) context: Option<usize>,
 }
 
-/// Prints changes of files in this detail.
+/// Prints changes of files in this detail. Returns false if there are changes, and all of them are
+/// of what a patch does not know.
 pub(super) fn print(
     changes: Vec<Change>,
     detail: Detail,
     src: &dyn ObjectSource,
     terminal: &mut Terminal,
-) -> Result<(), CliError> {
-    // A patch knows no directories.
+) -> Result<bool, CliError> {
     let changes = unfold_renamed(changes, src)?;
+    if !changes.iter().any(|change| FileChange::new(change).is_some()) {
+        return Ok(changes.is_empty());
+    }
     if detail.stat {
         Stat::of(&changes, src)?.print(terminal)?;
     }
-    let Some(context) = detail.context else { return Ok(()) };
-    if detail.stat && !changes.is_empty() {
-        terminal.line("")?;
+    if let Some(context) = detail.context {
+        if detail.stat {
+            terminal.line("")?;
+        }
+        print_patch(&changes, context, src, terminal)?;
     }
-    print_patch(&changes, context, src, terminal)
+    Ok(true)
 }
 
 fn print_patch(

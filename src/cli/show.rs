@@ -68,7 +68,8 @@ pub(super) fn run(
     if args.patch || args.stat {
         let context = args.patch.then_some(CONTEXT_LINES);
         let src = view.history.source();
-        return patch::print(changes, Detail { stat: args.stat, context }, src, terminal);
+        patch::print(changes, Detail { stat: args.stat, context }, src, terminal)?;
+        return Ok(());
     }
     for change in &changes {
         terminal.line(&text_with_sizes(change, paint))?;

@@ -356,6 +356,21 @@ fn what_is_not_committed_yet_is_compared_as_it_is() {
 }
 
 #[test]
+fn what_a_patch_does_not_know_is_told_beside_it() {
+    let mount = TestMount::new();
+    sh(mount.path(), "seq 3 > file; mkdir dir");
+    mount.commit("first");
+    sh(mount.path(), "touch -d 2001-01-01 file; chmod 700 dir; chmod 600 file; mkfifo fifo");
+    assert_eq!(ok(mount.vst(&["diff"])), "M dir\nA fifo\nM file\n");
+    for args in [&["diff", "-p"][..], &["diff", "--stat"], &["diff", "-p", "--stat"]] {
+        let output = mount.vst(args);
+        let remark = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(remark.contains("`vst diff` lists it"), "{remark}");
+        assert_eq!(ok(output), "");
+    }
+}
+
+#[test]
 fn programs_get_what_changed_in_json() {
     let mount = TestMount::new();
     sh(mount.path(), "seq 100 > old; printf '\\0' > binary; mkdir dir");

@@ -126,7 +126,7 @@ impl Stat {
         Ok(Self { rows })
     }
 
-    /// Prints a line a file and one of sums; nothing if there is no file.
+    /// Prints a line a file and one of sums.
     pub(super) fn print(&self, terminal: &mut Terminal) -> Result<(), CliError> {
         let widths = self.widths(terminal.columns());
         for (name, counts) in &self.rows {
@@ -155,10 +155,7 @@ impl Stat {
                 }
             }
         }
-        if !self.rows.is_empty() {
-            terminal.line(&self.sums())?;
-        }
-        Ok(())
+        Ok(terminal.line(&self.sums())?)
     }
 
     /// ` 2 files changed, 1 insertion(+), 3 deletions(-)`.
