@@ -70,6 +70,13 @@ To find renames of files that were changed, at most 64 MiB are read, and a milli
 with more, some may be shown as deleted and added, and a remark says so. Files of more than 8 MiB
 are found renamed only if they were not changed. With paths, nothing outside of them is looked at.
 
+--json prints an array of
+  {\"change\":\"renamed\",\"path\":\"b\",\"from\":{\"path\":\"a\"},\"similarity\":87,
+   \"old\":{\"kind\":\"file\",\"size\":9},\"new\":{\"kind\":\"file\",\"size\":12}}
+where \"from\" and \"similarity\" are of renames only, and \"old\" or \"new\" is null if there is
+nothing. With --stat, files have \"insertions\" and \"deletions\", binary ones \"old_bytes\" and
+\"new_bytes\". A path that is not UTF-8 has \"path_hex\" beside it.
+
 Examples:
   vst diff                              what changed since HEAD
   vst diff -p -- src                    and how, in src
