@@ -155,6 +155,7 @@ run "sed -i s/hello/goodbye/ src/main.rs"
 run "echo 'Say goodbye' > .vst/commit"
 run "echo eggs >> list.txt && rm src/other.rs && mv link shortcut"
 run "vst status"
+run "vst diff -p -- list.txt"
 run "vst commit -m 'Eggs, and less of the rest'"
 
 begin "History"

@@ -43,7 +43,7 @@ install_needs() {
     local needs=(git:git)
     if ((with_mount)); then
         needs+=(fusermount3:fuse3 getfattr:attr getfacl:acl rsync:rsync sqlite3:sqlite3
-            tar:tar mkfs.ext4:e2fsprogs)
+            tar:tar patch:patch mkfs.ext4:e2fsprogs)
     fi
     install_packages "${needs[@]}"
 }

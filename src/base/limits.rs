@@ -174,6 +174,21 @@ pub const JOURNAL_COST_MAX: u64 = 512 * 1024;
 /// Longest time that passes until what was done is made durable without being asked for.
 pub const JOURNAL_SYNC_INTERVAL: Duration = Duration::from_millis(900);
 
+/// Largest file that is compared with others to find out whether it was renamed and changed.
+pub const SIMILAR_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Most content that is read to find such renames.
+pub const SIMILAR_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Most pairs of files that are compared for that; where there would be more, only files with the
+/// same last name are. That many are those of a thousand files that went and a thousand that came.
+pub const SIMILAR_PAIRS_MAX: usize = 1_000_000;
+/// How much of a file must be the same for it to be a renamed one, in percent, unless told
+/// otherwise.
+pub const SIMILARITY_MIN: u8 = 50;
+/// Largest file whose lines a patch shows; of larger ones it tells that they differ.
+pub const PATCH_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Most lines of a file that a patch shows.
+pub const PATCH_LINES_MAX: usize = 1_000_000;
+
 /// Most paths that are named of what is hurt in one commit.
 pub const HURT_PATHS_MAX: usize = 20;
 /// How often a store that somebody writes to is looked at again, to tell damage from what was on

@@ -6,7 +6,7 @@ use super::paint::{Ink, Paint};
 use super::paths::{ARROW, JsonPath, parse_path, parse_paths, path_text};
 use super::units::size_text;
 use crate::model::{Entry, EntryBody, FileKind};
-use crate::worktree::{Change, ChangeKind};
+use crate::worktree::{Change, ChangeKind, SIMILARITY_SAME};
 
 /// A changed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,13 +23,18 @@ impl ChangeLine {
         Self { kind: change.kind.clone(), path: change.path.clone() }
     }
 
-    /// Reads a line as `.vst/status` has them: `M path` or `R old -> new`.
+    /// Reads a line as `.vst/status` has them: `M path`, `R old -> new` or `R087 old -> new`.
     pub(super) fn parse(line: &str) -> Option<Self> {
         let (letter, rest) = line.split_once(' ')?;
         let kind = match letter {
-            "R" => {
+            _ if letter.starts_with('R') => {
+                let similarity = match letter.len() {
+                    1 => SIMILARITY_SAME,
+                    4 => letter[1..].parse().ok().filter(|percent| *percent < SIMILARITY_SAME)?,
+                    _ => return None,
+                };
                 let (from, path) = parse_paths(rest)?;
-                return Some(Self { kind: ChangeKind::Renamed { from }, path });
+                return Some(Self { kind: ChangeKind::Renamed { from, similarity }, path });
             }
             "A" => ChangeKind::Added,
             "M" => ChangeKind::Modified,
@@ -53,10 +58,10 @@ fn text(kind: &ChangeKind, path: &[u8], paint: Paint) -> String {
         ChangeKind::Renamed { .. } => Ink::Renamed,
     };
     let line = match kind {
-        ChangeKind::Renamed { from } => {
-            format!("{} {}{ARROW}{}", kind.letter(), path_text(from), path_text(path))
+        ChangeKind::Renamed { from, .. } => {
+            format!("{} {}{ARROW}{}", kind.mark(), path_text(from), path_text(path))
         }
-        _ => format!("{} {}", kind.letter(), path_text(path)),
+        _ => format!("{} {}", kind.mark(), path_text(path)),
     };
     paint.paint(ink, &line)
 }
@@ -94,10 +99,11 @@ pub(super) fn summary(changes: &[Change]) -> String {
 /// A changed path in JSON:
 ///
 /// ```json
-/// {"change":"renamed","path":"new name","from":{"path":"old name"}}
+/// {"change":"renamed","path":"new name","from":{"path":"old name"},"similarity":87}
 /// ```
 ///
-/// `change` is `added`, `modified`, `deleted` or `renamed`; `from` is there for the last only.
+/// `change` is `added`, `modified`, `deleted` or `renamed`; `from` and `similarity`, in percent of
+/// the content, are there for the last only.
 #[derive(Debug, Serialize)]
 pub(super) struct JsonChange {
     change: &'static str,
@@ -105,17 +111,21 @@ pub(super) struct JsonChange {
     path: JsonPath,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<JsonPath>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    similarity: Option<u8>,
 }
 
 impl From<&ChangeLine> for JsonChange {
     fn from(line: &ChangeLine) -> Self {
-        let (change, from) = match &line.kind {
-            ChangeKind::Added => ("added", None),
-            ChangeKind::Modified => ("modified", None),
-            ChangeKind::Deleted => ("deleted", None),
-            ChangeKind::Renamed { from } => ("renamed", Some(JsonPath::new(from))),
+        let (change, from, similarity) = match &line.kind {
+            ChangeKind::Added => ("added", None, None),
+            ChangeKind::Modified => ("modified", None, None),
+            ChangeKind::Deleted => ("deleted", None, None),
+            ChangeKind::Renamed { from, similarity } => {
+                ("renamed", Some(JsonPath::new(from)), Some(*similarity))
+            }
         };
-        Self { change, path: JsonPath::new(&line.path), from }
+        Self { change, path: JsonPath::new(&line.path), from, similarity }
     }
 }
 
@@ -184,13 +194,25 @@ mod tests {
             "M .",
             "D with blank",
             "R old -> new",
+            "R087 old -> new",
             r#"R "o -> d" -> "n\"ew""#,
             r#"M "a\nb\377""#,
         ] {
             let change = ChangeLine::parse(line).unwrap();
             assert_eq!(change.text(Paint::new(false)), line);
         }
-        for bad in ["", "A", "X a", "Aa", "R old", "R a -> b -> c", "M \"a"] {
+        for bad in [
+            "",
+            "A",
+            "X a",
+            "Aa",
+            "R old",
+            "R a -> b -> c",
+            "R100 a -> b",
+            "R87 a -> b",
+            "R0ä a -> b",
+            "M \"a",
+        ] {
             assert_eq!(ChangeLine::parse(bad), None, "{bad}");
         }
     }
@@ -202,7 +224,10 @@ mod tests {
             serde_json::to_string(&JsonChange::from(&change)).unwrap()
         };
         assert_eq!(json("A a"), r#"{"change":"added","path":"a"}"#);
-        assert_eq!(json("R a -> b"), r#"{"change":"renamed","path":"b","from":{"path":"a"}}"#);
+        assert_eq!(
+            json("R a -> b"),
+            r#"{"change":"renamed","path":"b","from":{"path":"a"},"similarity":100}"#
+        );
     }
 
     #[test]
@@ -210,7 +235,7 @@ mod tests {
         let change = |kind| Change { path: b"x".to_vec(), kind, old: None, new: None };
         assert_eq!(summary(&[]), "no path changed");
         assert_eq!(summary(&[change(ChangeKind::Added)]), "1 path: 1 added");
-        let renamed = ChangeKind::Renamed { from: b"y".to_vec() };
+        let renamed = ChangeKind::Renamed { from: b"y".to_vec(), similarity: 50 };
         assert_eq!(
             summary(&[ChangeKind::Deleted, renamed, ChangeKind::Deleted].map(change)),
             "3 paths: 2 deleted, 1 renamed"

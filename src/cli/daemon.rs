@@ -16,7 +16,7 @@ use super::changes::ChangeLine;
 use super::error::CliError;
 use super::gc::{JsonCollected, JsonProgress};
 use super::mountinfo::MountEntry;
-use crate::model::CommitId;
+use crate::model::{CommitId, RootId};
 use crate::repo::GcRequest;
 
 const COMMIT_XATTR: &str = "user.vst.commit";
@@ -60,6 +60,14 @@ impl Daemon {
             "" => Ok(None),
             id => id.parse().map(Some).map_err(|_| CliError::Answer { path, answer: text }),
         }
+    }
+
+    /// The root of the tree as it is now, all of which the store has then.
+    pub(super) fn root(&self) -> Result<RootId, CliError> {
+        let path = self.control("root");
+        let text = std::fs::read_to_string(&path).map_err(|e| self.failure("asking", e))?;
+        let id = text.trim_end().parse().map(RootId::new);
+        id.map_err(|_| CliError::Answer { path, answer: text })
     }
 
     /// Commits, and returns the id of the commit, or of the head if nothing changed.

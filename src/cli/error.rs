@@ -97,6 +97,33 @@ pub(super) enum CliError {
         /// The path that was tied to it.
         path: String,
     },
+    /// Paths come behind two dashes.
+    #[error("diff takes revisions, and paths behind `--`: `vst diff {revision} -- {path}`")]
+    DiffTakesPaths {
+        /// The revision.
+        revision: String,
+        /// The path that was tied to it.
+        path: String,
+    },
+    /// What stands where a revision should is none, and there is such a path.
+    #[error(
+        "no commit is called {path:?}; paths come behind `--`: `vst diff -- {}`",
+        shell(path.as_ref())
+    )]
+    PathAsRevision {
+        /// The path.
+        path: String,
+    },
+    /// A path that is to be compared is in neither of two trees.
+    #[error("there is no {path} in {old} and none in {new}")]
+    PathInNeither {
+        /// The path.
+        path: String,
+        /// What the first tree is.
+        old: String,
+        /// What the second tree is.
+        new: String,
+    },
     /// A path was needed.
     #[error("{0:?} names a whole commit: write `{0}:PATH` for a file in it")]
     CatNeedsPath(String),
@@ -166,6 +193,8 @@ impl CliError {
             | Self::ShowTakesNoPath(_)
             | Self::CatNeedsPath(_)
             | Self::RestoreTakesPaths { .. }
+            | Self::DiffTakesPaths { .. }
+            | Self::PathAsRevision { .. }
             | Self::EmptyPath => ExitCode::from(USAGE_EXIT_CODE),
             _ => ExitCode::FAILURE,
         }

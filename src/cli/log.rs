@@ -8,11 +8,15 @@ use clap::Args;
 use super::changes::{summary, text_with_sizes};
 use super::commit_view::{JsonCommit, Labels, line};
 use super::error::CliError;
+use super::patch::{self, CONTEXT_LINES, Detail};
 use super::place::{Place, View};
 use super::terminal::Terminal;
+use crate::base::limits::SIMILARITY_MIN;
 use crate::model::Commit;
 use crate::repo::LogEntry;
-use crate::worktree::{Change, ChangeKind, CommittedTree, DiffOptions, diff_entries, diff_roots};
+use crate::worktree::{
+    Change, ChangeKind, CommittedTree, DiffOptions, diff_entries, diff_roots, pair_similar,
+};
 
 /// Commits that are read at a time.
 const BATCH_COMMITS: usize = 256;
@@ -34,8 +38,11 @@ pub(super) struct LogArgs {
     /// Show what each commit changed, with sizes
     #[arg(long)]
     stat: bool,
+    /// Show the lines that each commit changed, as `vst diff --patch` does
+    #[arg(short, long)]
+    patch: bool,
     /// Print a JSON array of commits
-    #[arg(long)]
+    #[arg(long, conflicts_with = "patch")]
     json: bool,
     /// Show only commits that changed something at or below these paths
     #[arg(value_name = "PATH")]
@@ -46,6 +53,7 @@ const EXAMPLES: &str = "\
 Examples:
   vst log -n 5
   vst log --stat src                    what happened in src
+  vst log -p -n 1 src/main.rs           the last change of a file, line by line
   vst log --json | jq -r '.[].id'       all ids, for a script";
 
 /// Prints the history. `--json` prints an array of what [`JsonCommit`] describes.
@@ -60,7 +68,8 @@ pub(super) fn run(
     let view = place.view()?;
     let labels = Labels::read(&view)?;
     let max = args.max_count.unwrap_or(usize::MAX);
-    let walk = Walk { view: &view, paths: &paths, all: args.all, max, changes: args.stat };
+    let walk =
+        Walk { view: &view, paths: &paths, all: args.all, max, changes: args.stat || args.patch };
     if args.json {
         let mut array = terminal.json_array()?;
         walk.each(&mut |LogEntry { id, commit }, changes| {
@@ -73,11 +82,20 @@ pub(super) fn run(
     walk.each(&mut |LogEntry { id, commit }, changes| {
         any = true;
         terminal.line(&line(id, commit, &labels, paint))?;
-        if let Some(changes) = changes {
+        let Some(changes) = changes else { return Ok(()) };
+        if args.stat {
             for change in changes {
                 terminal.line(&format!("    {}", text_with_sizes(change, paint)))?;
             }
             terminal.line(&format!("    {}", summary(changes)))?;
+            terminal.line("")?;
+        }
+        if args.patch {
+            if !args.stat {
+                terminal.line("")?;
+            }
+            let detail = Detail { stat: false, context: Some(CONTEXT_LINES) };
+            patch::print(changes.to_vec(), detail, view.history.source(), terminal)?;
             terminal.line("")?;
         }
         Ok(())
@@ -180,7 +198,7 @@ impl Walk<'_> {
         if !self.paths.is_empty() {
             changes.retain(|change| {
                 let from = match &change.kind {
-                    ChangeKind::Renamed { from } => from,
+                    ChangeKind::Renamed { from, .. } => from,
                     _ => &change.path,
                 };
                 self.paths.iter().any(|path| is_below(&change.path, path) || is_below(from, path))
@@ -194,7 +212,10 @@ impl Walk<'_> {
 pub(super) fn changes(view: &View, commit: &Commit) -> Result<Vec<Change>, CliError> {
     let parent = parent(view, commit)?;
     let old = parent.as_ref().map(|parent| &parent.root);
-    Ok(diff_roots(old, &commit.root, view.history.source(), &DiffOptions::default())?)
+    let src = view.history.source();
+    let mut changes = diff_roots(old, &commit.root, src, &DiffOptions::default())?;
+    pair_similar(&mut changes, SIMILARITY_MIN, src)?;
+    Ok(changes)
 }
 
 fn parent(view: &View, commit: &Commit) -> Result<Option<Commit>, CliError> {
@@ -203,7 +224,7 @@ fn parent(view: &View, commit: &Commit) -> Result<Option<Commit>, CliError> {
 }
 
 /// Tells whether a path is another one or below it.
-fn is_below(path: &[u8], top: &[u8]) -> bool {
+pub(super) fn is_below(path: &[u8], top: &[u8]) -> bool {
     top.is_empty() || path.strip_prefix(top).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
 }
 

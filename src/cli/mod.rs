@@ -9,6 +9,7 @@ mod changes;
 mod commit;
 mod commit_view;
 mod daemon;
+mod diff;
 mod error;
 mod gc;
 mod log;
@@ -16,6 +17,7 @@ mod ls;
 mod mount;
 mod mountinfo;
 mod paint;
+mod patch;
 mod paths;
 mod place;
 mod progress;
@@ -62,6 +64,7 @@ A first look:
   echo hello > file
   vst commit -m 'a beginning'      prints the id of the snapshot
   vst status                       what changed since
+  vst diff -p                      and how, line by line
   vst log --stat                   all snapshots, and what changed in each
   vst cat HEAD~1:file              a file as it was before the last one
   vst restore HEAD~1 file          and bring it back
@@ -99,6 +102,7 @@ enum Command {
     Umount(umount::UmountArgs),
     Commit(commit::CommitArgs),
     Status(status::StatusArgs),
+    Diff(diff::DiffArgs),
     Log(log::LogArgs),
     Show(show::ShowArgs),
     Ls(ls::LsArgs),
@@ -139,6 +143,7 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Umount(args) => umount::run(args),
         Command::Commit(args) => commit::run(args, store, terminal),
         Command::Status(args) => status::run(args, store, terminal),
+        Command::Diff(args) => diff::run(args, store, terminal),
         Command::Log(args) => log::run(args, store, terminal),
         Command::Show(args) => show::run(args, store, terminal),
         Command::Ls(args) => ls::run(args, store, terminal),
@@ -163,7 +168,7 @@ mod tests {
     #[test]
     fn where_to_work_can_be_told_before_and_behind_every_command() {
         for command in
-            ["commit", "status", "log", "show a", "ls a", "cat a:b", "restore a", "gc", "umount a"]
+            ["commit", "status", "diff a", "log", "show a", "ls a", "cat a:b", "restore a", "gc"]
         {
             for line in [format!("vst --store s -C d {command}"), format!("vst {command} -C d")] {
                 let cli = Cli::try_parse_from(line.split(' ')).unwrap();

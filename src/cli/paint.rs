@@ -21,6 +21,10 @@ pub(super) enum Ink {
     Renamed,
     /// A directory.
     Directory,
+    /// What stands above what changed in a file.
+    Heading,
+    /// Where in a file lines changed.
+    Hunk,
     /// What matters less than the rest.
     Faint,
 }
@@ -39,20 +43,30 @@ impl Paint {
 
     /// The text in the colour of what it is.
     pub(super) fn paint(self, ink: Ink, text: &str) -> String {
-        if !self.colour || text.is_empty() {
-            return text.to_owned();
+        if text.is_empty() {
+            return String::new();
         }
-        let code = match ink {
-            Ink::Id | Ink::Modified => "33",
-            Ink::Time | Ink::Renamed => "36",
-            Ink::Person => "35",
-            Ink::Label => "1;32",
-            Ink::Added => "32",
-            Ink::Deleted => "31",
-            Ink::Directory => "1;34",
-            Ink::Faint => "2",
+        let (before, after) = self.around(ink);
+        format!("{before}{text}{after}")
+    }
+
+    /// What turns a colour on, and off again.
+    pub(super) fn around(self, ink: Ink) -> (&'static str, &'static str) {
+        if !self.colour {
+            return ("", "");
+        }
+        let on = match ink {
+            Ink::Id | Ink::Modified => "\x1b[33m",
+            Ink::Time | Ink::Renamed | Ink::Hunk => "\x1b[36m",
+            Ink::Person => "\x1b[35m",
+            Ink::Label => "\x1b[1;32m",
+            Ink::Added => "\x1b[32m",
+            Ink::Deleted => "\x1b[31m",
+            Ink::Directory => "\x1b[1;34m",
+            Ink::Heading => "\x1b[1m",
+            Ink::Faint => "\x1b[2m",
         };
-        format!("\x1b[{code}m{text}\x1b[0m")
+        (on, "\x1b[0m")
     }
 }
 

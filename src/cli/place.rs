@@ -13,7 +13,7 @@ use super::paths::path_text;
 use super::users;
 use crate::base::disk::{Disk, RealDisk};
 use crate::base::limits::OBJECT_CACHE_BYTES;
-use crate::model::CommitId;
+use crate::model::{CommitId, RootId};
 use crate::repo::{History, Mended, Repo, RepoError, RepoOptions, Verified, mend, verify};
 use crate::store::{OpenOptions, Progress, Store, StoreError};
 
@@ -100,6 +100,19 @@ impl Place {
             }
         };
         Ok(View { history, head })
+    }
+
+    /// The root of the tree as it is now, and a look at the store, which has all of that tree.
+    pub(super) fn view_of_tree(&self) -> Result<(RootId, View), CliError> {
+        let root = match (&self.daemon, &self.reader) {
+            (Some(daemon), _) => daemon.root()?,
+            (None, reader) => match (self.with_repo(|repo| Ok(repo.store_root()?)), reader) {
+                // Nothing changes there, but it may not be what was committed.
+                (Err(CliError::ReadOnlyMount { .. }), Some(reader)) => reader.root()?,
+                (root, _) => root?,
+            },
+        };
+        Ok((root, self.view()?))
     }
 
     /// Brings what a process that died had left in the journal into the history.

@@ -66,7 +66,8 @@ pub(super) fn run(
     terminal: &mut Terminal,
 ) -> Result<(), CliError> {
     let place = Place::find(store)?;
-    let revision = revision_alone(&args.revision)?;
+    let refuse = |revision, path| CliError::RestoreTakesPaths { revision, path };
+    let revision = revision_alone(&args.revision, refuse)?;
     let mut paths: Vec<Vec<u8>> =
         args.paths.iter().map(|path| place.path_in_tree(path)).collect::<Result<_, _>>()?;
     if paths.is_empty() {

@@ -62,13 +62,17 @@ impl Named {
     }
 }
 
-/// Takes an argument of `restore`, which names a commit and nothing else.
-pub(super) fn revision_alone(argument: &OsStr) -> Result<&str, CliError> {
+/// Takes an argument that names a commit and nothing else. With a path behind it, the error is
+/// made of the revision and the path.
+pub(super) fn revision_alone(
+    argument: &OsStr,
+    refuse_path: impl FnOnce(String, String) -> CliError,
+) -> Result<&str, CliError> {
     match split(argument)? {
         (revision, None) => Ok(revision),
         (revision, Some(path)) => {
             let path = shell(Path::new(OsStr::from_bytes(path)));
-            Err(CliError::RestoreTakesPaths { revision: revision.to_owned(), path })
+            Err(refuse_path(revision.to_owned(), path))
         }
     }
 }

@@ -9,6 +9,7 @@ use super::changes::{summary, text_with_sizes};
 use super::commit_view::{JsonCommit, Labels, header};
 use super::error::{CliError, flat};
 use super::log::changes;
+use super::patch::{self, CONTEXT_LINES, Detail};
 use super::place::Place;
 use super::revision::Named;
 use super::terminal::Terminal;
@@ -20,8 +21,14 @@ use super::terminal::Terminal;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ShowArgs {
-    /// Print JSON, as `vst log --json --stat` does for each commit
+    /// Show the lines that changed, as `vst diff --patch` does
+    #[arg(short, long)]
+    patch: bool,
+    /// Show how many lines came and went in each file
     #[arg(long)]
+    stat: bool,
+    /// Print JSON, as `vst log --json --stat` does for each commit
+    #[arg(long, conflicts_with_all = ["patch", "stat"])]
     json: bool,
     /// The commit: an id or its beginning, a tag, HEAD, HEAD~3, @{10 minutes ago}
     #[arg(value_name = "REV")]
@@ -31,6 +38,7 @@ pub(super) struct ShowArgs {
 const EXAMPLES: &str = "\
 Examples:
   vst show HEAD
+  vst show -p HEAD                      with the lines that it changed
   vst show 3f2a81c0
   vst show '@{2 hours ago}'             what was the newest two hours ago";
 
@@ -57,6 +65,12 @@ pub(super) fn run(
         terminal.line(&line)?;
     }
     terminal.line("")?;
+    if args.patch || args.stat {
+        let context = args.patch.then_some(CONTEXT_LINES);
+        let src = view.history.source();
+        patch::print(changes, Detail { stat: args.stat, context }, src, terminal)?;
+        return Ok(());
+    }
     for change in &changes {
         terminal.line(&text_with_sizes(change, paint))?;
     }

@@ -13,7 +13,8 @@ use crate::model::CommitId;
 
 /// Show what changed since the last commit
 ///
-/// A line a path: A added, M modified, D deleted, R renamed (`R old -> new`). Paths begin at the
+/// A line a path: A added, M modified, D deleted, R renamed (`R old -> new`, or
+/// `R087 old -> new` if it was changed as well and 87 % of the content is the same). Paths begin at the
 /// top of the tree. Nothing is printed if nothing changed.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {

@@ -3,7 +3,10 @@
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use super::error::flat;
-use super::paint::Paint;
+use super::paint::{Ink, Paint};
+
+/// How many columns a line has where it goes to no terminal.
+const COLUMNS: usize = 80;
 
 /// The output of a command.
 pub(super) struct Terminal {
@@ -36,6 +39,20 @@ impl Terminal {
     /// Prints bytes as they are.
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.out.write_all(bytes)
+    }
+
+    /// Prints bytes as they are, in the colour of what they are.
+    pub(super) fn painted(&mut self, ink: Ink, bytes: &[u8]) -> io::Result<()> {
+        let (before, after) = self.paint.around(ink);
+        self.out.write_all(before.as_bytes())?;
+        self.out.write_all(bytes)?;
+        self.out.write_all(after.as_bytes())
+    }
+
+    /// How many columns a line has.
+    pub(super) fn columns(&self) -> usize {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+        size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(COLUMNS)
     }
 
     /// Prints a value as a line of JSON.

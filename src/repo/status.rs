@@ -1,11 +1,20 @@
-//! What changed since the head.
+//! The tree as it is now, for others to look at, and what changed since the head.
 
 use super::{Repo, RepoError};
-use crate::worktree::{Change, DiffOptions, diff_roots};
+use crate::base::limits::SIMILARITY_MIN;
+use crate::model::RootId;
+use crate::worktree::{Change, DiffOptions, diff_roots, pair_similar};
 
 impl Repo {
+    /// Brings the tree as it is now into the store, for whoever is to look at it there, and
+    /// returns its root. It need not be durable, and is garbage as soon as the tree changes.
+    pub fn store_root(&self) -> Result<RootId, RepoError> {
+        self.write_all(&mut self.storing.lock())
+    }
+
     /// Lists the paths that are not as the head has them, sorted. Brings the hashes up to date
-    /// first, and then costs what the difference costs.
+    /// first, and then costs what the difference costs; files that went and files that came are
+    /// read to tell which were renamed and changed.
     pub fn status(&self) -> Result<Vec<Change>, RepoError> {
         let (root, head_root) = {
             let mut storing = self.storing.lock();
@@ -17,6 +26,8 @@ impl Repo {
             (root, head_root)
         };
         let options = DiffOptions::default();
-        Ok(diff_roots(head_root.as_ref(), &root, self.source(), &options)?)
+        let mut changes = diff_roots(head_root.as_ref(), &root, self.source(), &options)?;
+        pair_similar(&mut changes, SIMILARITY_MIN, self.source())?;
+        Ok(changes)
     }
 }

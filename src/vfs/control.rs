@@ -32,14 +32,16 @@ pub(super) enum Control {
     Stats,
     Restore,
     Gc,
+    Root,
 }
 
-const FILES: [(Control, &str); 7] = [
+const FILES: [(Control, &str); 8] = [
     (Control::Commit, "commit"),
     (Control::Gc, "gc"),
     (Control::Head, "head"),
     (Control::Log, "log"),
     (Control::Restore, "restore"),
+    (Control::Root, "root"),
     (Control::Stats, "stats"),
     (Control::Status, "status"),
 ];
@@ -225,6 +227,11 @@ impl Vfs {
                 None => Vec::new(),
             },
             Control::Restore => Vec::new(),
+            // The same.
+            Control::Root => match self.live.as_deref() {
+                Some(repo) => format!("{}\n", repo.store_root()?).into_bytes(),
+                None => Vec::new(),
+            },
         })
     }
 
@@ -250,7 +257,9 @@ fn refuse(answer: &Mutex<Vec<u8>>, error: &RepoError) -> Errno {
 fn status_line(change: &Change) -> String {
     let path = quote_path(&change.path);
     match &change.kind {
-        ChangeKind::Renamed { from } => format!("R {} -> {path}\n", quote_path(from)),
-        kind => format!("{} {path}\n", kind.letter()),
+        ChangeKind::Renamed { from, .. } => {
+            format!("{} {} -> {path}\n", change.kind.mark(), quote_path(from))
+        }
+        kind => format!("{} {path}\n", kind.mark()),
     }
 }

@@ -16,6 +16,9 @@
 //! Which of several names share a file is told by the trees' tables of links and is not compared.
 
 mod renames;
+mod similar;
+
+pub use similar::pair_similar;
 
 use super::committed::{CommittedDirectory, CommittedTree};
 use crate::model::{Entry, EntryBody, Meta, NodeId, ObjectError, ObjectSource, RootId, Timestamp};
@@ -43,11 +46,13 @@ pub enum ChangeKind {
     Modified,
     /// It is gone.
     Deleted,
-    /// It is new, with the content of something that is gone. Attributes may differ. Of a
-    /// directory, all that is below came with it and is not listed.
+    /// It is new, with content of something that is gone. Attributes may differ. Of a directory,
+    /// all that is below came with it and is not listed.
     Renamed {
         /// The path that it had.
         from: Vec<u8>,
+        /// How much of the content is the same, in percent: 100 if and only if all of it is.
+        similarity: u8,
     },
 }
 
@@ -61,6 +66,31 @@ impl ChangeKind {
             Self::Renamed { .. } => 'R',
         }
     }
+
+    /// What stands before a path in listings: the letter, and behind that of a rename the
+    /// similarity, `R087`, unless all of the content is the same.
+    pub fn mark(&self) -> String {
+        match self {
+            Self::Renamed { similarity, .. } if *similarity < SIMILARITY_SAME => {
+                format!("{}{similarity:03}", self.letter())
+            }
+            _ => self.letter().to_string(),
+        }
+    }
+}
+
+/// The similarity of what is the same.
+pub const SIMILARITY_SAME: u8 = 100;
+
+/// What two trees have at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Both {
+    /// The names from the top, joined by `/`.
+    pub path: Vec<u8>,
+    /// What the first tree has there.
+    pub old: Option<Entry>,
+    /// What the second tree has there.
+    pub new: Option<Entry>,
 }
 
 /// What to look for, and how to tell it.
@@ -113,8 +143,20 @@ pub fn diff_entries(
     src: &dyn ObjectSource,
     options: &DiffOptions,
 ) -> Result<Vec<Change>, ObjectError> {
+    diff_paths([Both { path: path.to_vec(), old, new }], src, options)
+}
+
+/// Lists what changed at and below several paths, none of which is below another one; else as
+/// [`diff_entries`]. What was renamed from below one to below another is told as that.
+pub fn diff_paths(
+    paths: impl IntoIterator<Item = Both>,
+    src: &dyn ObjectSource,
+    options: &DiffOptions,
+) -> Result<Vec<Change>, ObjectError> {
     let mut walk = Walk { src, options: *options, listed: Vec::new(), pending: Vec::new() };
-    walk.compare(path.to_vec(), old, new, None);
+    for Both { path, old, new } in paths {
+        walk.compare(path, old, new, None);
+    }
     walk.run()?;
     let mut changes = if options.renames {
         renames::pair(walk)?
@@ -123,6 +165,33 @@ pub fn diff_entries(
     };
     changes.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(changes)
+}
+
+/// Puts the renames of all that is below in the place of each directory that was renamed, for
+/// those who know nothing of directories. The list stays sorted. Reads these directories whole.
+pub fn unfold_renamed(
+    changes: Vec<Change>,
+    src: &dyn ObjectSource,
+) -> Result<Vec<Change>, ObjectError> {
+    let options = DiffOptions { renames: false, ..DiffOptions::default() };
+    let mut unfolded = Vec::with_capacity(changes.len());
+    for change in changes {
+        let from = match (&change.kind, &change.new) {
+            (ChangeKind::Renamed { from, .. }, Some(new)) if is_directory(new) => from.clone(),
+            _ => {
+                unfolded.push(change);
+                continue;
+            }
+        };
+        for below in diff_entries(&change.path, None, change.new, src, &options)? {
+            let rest = below.path.get(change.path.len()..).unwrap_or_default();
+            let from = [&from, rest].concat();
+            let kind = ChangeKind::Renamed { from, similarity: SIMILARITY_SAME };
+            unfolded.push(Change { kind, old: below.new.clone(), ..below });
+        }
+    }
+    unfolded.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(unfolded)
 }
 
 /// A walk through two trees.
@@ -229,4 +298,9 @@ fn differs(old: &Entry, new: &Entry, exact: bool) -> bool {
         || old.xattrs != new.xattrs
         || exact && old.linked != new.linked
         || !directories && old.body != new.body
+}
+
+/// The name that a path ends with.
+fn last_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }

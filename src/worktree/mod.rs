@@ -23,7 +23,10 @@ pub mod tree;
 pub use apply::OpError;
 pub use commit::{CommitCounts, Committed, Snapshot, StoredFile, Unstored};
 pub use committed::{CommittedDirectory, CommittedTree};
-pub use diff::{Change, ChangeKind, DiffOptions, diff_entries, diff_roots};
+pub use diff::{
+    Both, Change, ChangeKind, DiffOptions, SIMILARITY_SAME, diff_entries, diff_paths, diff_roots,
+    pair_similar, unfold_renamed,
+};
 pub use file::File;
 pub use inode::{Body, Inode, Names, load_xattrs};
 pub use settle::hash_files;

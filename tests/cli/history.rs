@@ -57,6 +57,39 @@ fn log_with_stat_tells_what_each_commit_changed() {
     assert_eq!(log[1]["changes"][0]["old"], serde_json::json!({"kind": "file", "size": 4}));
 }
 
+/// What the second commit did to `file`.
+const PATCH: &str = "diff --git a/file b/file\n--- a/file\n+++ b/file\n@@ -1 +1,2 @@\n one\n+two\n";
+
+#[test]
+fn show_and_log_have_the_lines_that_a_commit_changed() {
+    let store = TestStore::with_commits();
+    let shown = store.ok(&["show", "-p", "HEAD~1"]);
+    assert!(shown.starts_with("commit ") && shown.ends_with(&format!("\n\n{PATCH}")), "{shown}");
+    let shown = store.ok(&["show", "--stat", "HEAD~1"]);
+    assert!(shown.ends_with("\n\n file | 1 +\n 1 file changed, 1 insertion(+)\n"), "{shown}");
+    let shown = store.ok(&["show", "--stat", "-p", "HEAD"]);
+    // The directory that was renamed is told by what is in it.
+    let stat = " link                 | 1 +\n {dir => moved}/inner | 0\n";
+    assert!(shown.contains("similarity index 100%\nrename from dir/inner\n"), "{shown}");
+    assert!(!shown.contains("Binary") && shown.contains("new file mode 120000\n"), "{shown}");
+    assert!(shown.contains(stat), "{shown}");
+    let log = store.ok(&["log", "-p", "-n1", "file"]);
+    assert!(log.ends_with(&format!("  tester\n\n{PATCH}\n")), "{log}");
+    let log = store.ok(&["log", "-p"]);
+    assert!(log.contains(PATCH) && log.contains("Binary files /dev/null and b/dir/inner differ\n"));
+    assert_eq!(log.matches("diff --git ").count(), 5, "{log}");
+}
+
+#[test]
+fn diff_compares_commits_of_a_store_that_is_not_mounted() {
+    let store = TestStore::with_commits();
+    assert_eq!(store.ok(&["diff"]), "");
+    assert_eq!(store.ok(&["diff", "HEAD~2"]), "M file\nA link\nR dir -> moved\n");
+    assert_eq!(store.ok(&["diff", "-p", "HEAD~2", "HEAD~1"]), PATCH);
+    assert_eq!(store.ok(&["diff", "HEAD", "HEAD~2", "--", "file", "link"]), "M file\nD link\n");
+    assert!(store.error(1, &["diff", "HEAD~9"]).contains("beyond the first commit"));
+}
+
 #[test]
 fn log_of_paths_has_the_commits_that_changed_them() {
     let store = TestStore::with_commits();

@@ -5,8 +5,9 @@ use std::process::{Command, Output};
 
 use crate::store::{TestStore, VST, one_error, text};
 
-const COMMANDS: [&str; 10] =
-    ["mount", "umount", "commit", "status", "log", "show", "ls", "cat", "restore", "verify"];
+const COMMANDS: [&str; 11] = [
+    "mount", "umount", "commit", "status", "diff", "log", "show", "ls", "cat", "restore", "verify",
+];
 
 fn vst(args: &[&str]) -> Output {
     Command::new(VST).args(args).current_dir("/").output().expect("the binary has been built")
@@ -31,7 +32,10 @@ fn help_lists_every_command_and_each_has_its_own() {
 fn a_command_line_that_is_not_understood_exits_with_2_and_one_line() {
     for (args, says) in [
         (&[][..], "--help"),
-        (&["diff"], "unrecognized subcommand 'diff'"),
+        (&["blame"], "unrecognized subcommand 'blame'"),
+        (&["diff", "-M", "0"], "from 1 to 100"),
+        (&["diff", "--json", "-p"], "'--patch'"),
+        (&["diff", "a", "b", "c"], "'c'"),
         (&["log", "-n", "many"], "invalid value 'many'"),
         (&["status", "--frob"], "'--frob'"),
         (&["mount", "store"], "<MOUNTPOINT>"),

@@ -8,6 +8,7 @@ mod collect;
 mod concurrency;
 mod control;
 mod crossing;
+mod diff;
 mod failure;
 mod harness;
 mod limits;

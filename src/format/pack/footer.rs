@@ -166,13 +166,34 @@ impl Fanout {
 
     /// Reads the entries of one bucket, which begin at `bucket(first_byte).start`.
     pub fn decode_bucket(&self, byte: u8, bytes: &[u8]) -> Result<Vec<PackEntry>, PackError> {
+        self.check_bucket(byte, bytes)?;
+        bytes.chunks_exact(ENTRY_BYTES).map(PackEntry::decode).collect()
+    }
+
+    /// Reads the ids alone of the entries of one bucket. What else they say is checked when they are
+    /// read by themselves.
+    pub fn bucket_ids<'a>(
+        &self,
+        byte: u8,
+        bytes: &'a [u8],
+    ) -> Result<impl Iterator<Item = ObjectId> + use<'a>, PackError> {
+        self.check_bucket(byte, bytes)?;
+        let id = |entry: &[u8; ENTRY_BYTES]| {
+            let mut id = [0; ObjectId::BYTES];
+            id.copy_from_slice(&entry[..ObjectId::BYTES]);
+            ObjectId::from_bytes(id)
+        };
+        Ok(bytes.as_chunks::<ENTRY_BYTES>().0.iter().map(id))
+    }
+
+    fn check_bucket(&self, byte: u8, bytes: &[u8]) -> Result<(), PackError> {
         if bytes.len() != self.bucket(byte).len() * ENTRY_BYTES {
             return Err(PackError::Truncated("bucket of the footer"));
         }
         if crc32c::crc32c(bytes) != self.buckets[usize::from(byte)].1 {
             return Err(PackError::Checksum("bucket of the footer"));
         }
-        bytes.chunks_exact(ENTRY_BYTES).map(PackEntry::decode).collect()
+        Ok(())
     }
 }
 
@@ -260,7 +281,10 @@ mod tests {
                 let range = fanout.bucket(byte);
                 let at = |position| (trailer.entry_offset(position) - 5000) as usize;
                 let bytes = &footer.bytes[at(range.start)..at(range.end)];
-                seen.extend(fanout.decode_bucket(byte, bytes).unwrap());
+                let decoded = fanout.decode_bucket(byte, bytes).unwrap();
+                let ids = fanout.bucket_ids(byte, bytes).unwrap();
+                assert!(ids.eq(decoded.iter().map(|entry| entry.id)));
+                seen.extend(decoded);
             }
             assert_eq!(seen, entries);
         }
@@ -278,7 +302,10 @@ mod tests {
             for byte in 0..=255 {
                 let range = fanout.bucket(byte);
                 let at = |position: u32| FANOUT_BYTES + position as usize * ENTRY_BYTES;
-                fanout.decode_bucket(byte, &bytes[at(range.start)..at(range.end)])?;
+                let bucket = &bytes[at(range.start)..at(range.end)];
+                let ids = fanout.bucket_ids(byte, bucket).map(drop);
+                assert_eq!(ids.is_err(), fanout.decode_bucket(byte, bucket).is_err());
+                ids?;
             }
             Ok(())
         };

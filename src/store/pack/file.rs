@@ -10,6 +10,7 @@ use crate::base::limits;
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, RwLock};
 use crate::format::pack::{ENTRY_BYTES, FANOUT_BYTES, Fanout, PackEntry, PackError, Trailer};
+use crate::model::ObjectId;
 use crate::store::StoreError;
 
 const SUFFIX: &str = ".pack";
@@ -153,23 +154,46 @@ impl Pack {
         PackEntry::decode(&bytes).map_err(|error| StoreError::corrupt(&self.path, at, error))
     }
 
-    /// The entries of the footer whose ids begin with this byte, and the position of the first.
+    /// The entries of the footer whose ids begin with this byte.
     pub(super) fn bucket(
         self: &Arc<Self>,
         files: &OpenFiles,
         trailer: &Trailer,
         byte: u8,
-    ) -> Result<(u32, Vec<PackEntry>), StoreError> {
+    ) -> Result<Vec<PackEntry>, StoreError> {
+        self.read_bucket(files, trailer, byte, |fanout, bytes| fanout.decode_bucket(byte, bytes))
+    }
+
+    /// Calls `visit` with the positions and ids of the entries of the footer whose ids begin with
+    /// this byte, lowest first.
+    pub(super) fn bucket_ids(
+        self: &Arc<Self>,
+        files: &OpenFiles,
+        trailer: &Trailer,
+        byte: u8,
+        mut visit: impl FnMut(u32, ObjectId),
+    ) -> Result<(), StoreError> {
+        self.read_bucket(files, trailer, byte, |fanout, bytes| {
+            let positions = fanout.bucket(byte);
+            positions.zip(fanout.bucket_ids(byte, bytes)?).for_each(|(at, id)| visit(at, id));
+            Ok(())
+        })
+    }
+
+    fn read_bucket<T>(
+        self: &Arc<Self>,
+        files: &OpenFiles,
+        trailer: &Trailer,
+        byte: u8,
+        read: impl FnOnce(&Fanout, &[u8]) -> Result<T, PackError>,
+    ) -> Result<T, StoreError> {
         let fanout = self.fanout(files, trailer)?;
         let range = fanout.bucket(byte);
         let at = trailer.entry_offset(range.start);
         let mut bytes = vec![0; range.len() * ENTRY_BYTES];
         self.read_at(files, &mut bytes, at)
             .map_err(|error| StoreError::io("reading", &self.path, error))?;
-        let entries = fanout
-            .decode_bucket(byte, &bytes)
-            .map_err(|error| StoreError::corrupt(&self.path, at, error))?;
-        Ok((range.start, entries))
+        read(fanout, &bytes).map_err(|error| StoreError::corrupt(&self.path, at, error))
     }
 
     fn fanout(

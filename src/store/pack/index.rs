@@ -122,7 +122,8 @@ impl Index {
         let mut shard = self.shard(byte).write();
         if !shard.loaded {
             shard.sealed = read()?;
-            shard.sealed.sort_unstable();
+            // A sorted run from each pack: this sort merges them.
+            shard.sealed.sort();
             shard.loaded = true;
         }
         Ok(())

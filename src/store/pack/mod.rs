@@ -234,7 +234,7 @@ impl PackStore {
         let Some(trailer) = pack.trailer() else { return Ok(listed) };
         let mut entries = Vec::with_capacity(trailer.count as usize);
         for byte in 0..=u8::MAX {
-            entries.append(&mut pack.bucket(&self.set.files, trailer, byte)?.1);
+            entries.append(&mut pack.bucket(&self.set.files, trailer, byte)?);
         }
         entries.sort_unstable_by_key(|entry| entry.offset);
         Ok(entries)

@@ -233,11 +233,9 @@ impl PackSet {
                 let mut all = Vec::new();
                 for (slot, pack) in self.slots() {
                     let Some(trailer) = pack.trailer() else { continue };
-                    let (start, entries) = pack
-                        .bucket(&self.files, trailer, byte)
+                    let add = |at, id| all.push(SealedAt::new(&id, slot, at));
+                    pack.bucket_ids(&self.files, trailer, byte, add)
                         .inspect_err(|_| bad = Some(slot))?;
-                    let positions = (start..).zip(&entries);
-                    all.extend(positions.map(|(at, entry)| SealedAt::new(&entry.id, slot, at)));
                 }
                 Ok(all)
             });

@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Change, ChangeKind, Walk, node_of};
+use super::{Change, ChangeKind, SIMILARITY_SAME, Walk, last_name, node_of};
 use crate::model::{Content, Entry, EntryBody, NodeId, ObjectError};
 
 /// Finishes a walk: looks into directories that came or went, and pairs what was renamed.
@@ -182,7 +182,7 @@ impl Pairing<'_> {
             }
             let from = changes[partner].take();
             if let (Some(change), Some(from)) = (&mut changes[index], from) {
-                change.kind = ChangeKind::Renamed { from: from.path };
+                change.kind = ChangeKind::Renamed { from: from.path, similarity: SIMILARITY_SAME };
                 change.old = from.old;
             }
         }
@@ -196,8 +196,4 @@ fn one_sided(change: &Change) -> Option<&Entry> {
         (Some(entry), None) | (None, Some(entry)) => Some(entry),
         _ => None,
     }
-}
-
-fn last_name(path: &[u8]) -> &[u8] {
-    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
