@@ -198,7 +198,7 @@ impl Worktree {
     }
 
     /// Edits the entries of a directory in place; a failure leaves them as they were.
-    fn edit_entries<T>(
+    pub(super) fn edit_entries<T>(
         &mut self,
         ino: Ino,
         time: Timestamp,

@@ -2,6 +2,7 @@
 
 use super::apply::{OpError, placeholder};
 use super::state::{Found, Worktree, lookup_in};
+use crate::format::worktree::SideRecord;
 use crate::model::{FileKind, Ino, Name, ObjectSource, RenameMode, Timestamp};
 
 type At<'a> = (Ino, &'a Name);
@@ -82,22 +83,42 @@ impl Worktree {
         src: &dyn ObjectSource,
     ) -> Result<(), OpError> {
         let (value, side) = self.entry_for(source.ino)?;
-        // Edited apart and put in place together, so that a failure leaves both as they were.
-        let mut old = self.get_directory(from.0)?.clone();
-        old.remove(from.1.as_bytes(), src)?;
-        if from.0 == to.0 {
-            old.insert(to.1.as_bytes(), &value, side, src)?;
-            self.edit_directory(from.0, time, old);
+        let (old_key, new_key) = (from.1.as_bytes(), to.1.as_bytes());
+        let (old, new) = (self.get_directory(from.0)?, self.get_directory(to.0)?);
+        if new.takes_in_place(new_key, value.len(), old, old_key, src)? {
+            self.edit_entries(to.0, time, |new| new.insert(new_key, &value, side, src))?;
+            self.edit_entries(from.0, time, |old| old.remove(old_key, src))?;
         } else {
-            let mut new = self.get_directory(to.0)?.clone();
-            new.insert(to.1.as_bytes(), &value, side, src)?;
-            self.edit_directory(from.0, time, old);
-            self.edit_directory(to.0, time, new);
+            self.move_apart(from, to, (&value, side), time, src)?;
         }
         if let Some(ino) = replaced {
             self.drop_name(ino, to.0, to.1, time);
         }
         self.change_name(source.ino, from, to, time);
+        Ok(())
+    }
+
+    /// Edits copies of both directories and puts them in place together, so that a failure leaves
+    /// both as they were.
+    fn move_apart(
+        &mut self,
+        from: At<'_>,
+        to: At<'_>,
+        (value, side): (&[u8], SideRecord),
+        time: Timestamp,
+        src: &dyn ObjectSource,
+    ) -> Result<(), OpError> {
+        let mut old = self.get_directory(from.0)?.clone();
+        old.remove(from.1.as_bytes(), src)?;
+        if from.0 == to.0 {
+            old.insert(to.1.as_bytes(), value, side, src)?;
+            self.edit_directory(from.0, time, old);
+        } else {
+            let mut new = self.get_directory(to.0)?.clone();
+            new.insert(to.1.as_bytes(), value, side, src)?;
+            self.edit_directory(from.0, time, old);
+            self.edit_directory(to.0, time, new);
+        }
         Ok(())
     }
 
@@ -131,10 +152,7 @@ impl Worktree {
         Ok(())
     }
 
-    fn entry_for(
-        &self,
-        ino: Ino,
-    ) -> Result<([u8; 1], crate::format::worktree::SideRecord), OpError> {
+    fn entry_for(&self, ino: Ino) -> Result<([u8; 1], SideRecord), OpError> {
         Ok(placeholder(self.get(ino)?.meta.kind, ino))
     }
 

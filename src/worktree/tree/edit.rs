@@ -45,14 +45,7 @@ impl<K: TreeKind> Tree<K> {
             self.root = Some(Lazy::loaded(Node::new(Body::Leaf(leaf)).into()));
             return Ok(false);
         };
-        // A bound of what the item adds: the two lengths take at most five bytes each.
-        let bytes = place.leaf_bytes + key.len() + value.len() + 10;
-        let stays = bytes < LEAF_BYTES_CLOSE
-            && (place.found
-                || !ends_node(key, 0)
-                    && place.leaf_len < NODE_ITEMS_MAX
-                    && (!place.at_end || place.last_leaf && !place.leaf_ends_by_key));
-        if stays {
+        if place.takes(key, value.len()) {
             self.edit_leaf(&place.path, |leaf, at| {
                 if place.found {
                     leaf.replace(at, key, value, side);
@@ -73,17 +66,31 @@ impl<K: TreeKind> Tree<K> {
         let Some(place) = self.locate(key, src)?.filter(|place| place.found) else {
             return Ok(false);
         };
-        let capped = place.leaf_len >= NODE_ITEMS_MAX || place.leaf_bytes >= LEAF_BYTES_CLOSE;
-        let stays = place.leaf_len > 1
-            && !ends_node(key, 0)
-            && (!place.at_end || place.last_leaf)
-            && (!capped || place.leaf_ends_by_key);
-        if stays {
+        if place.loses(key) {
             self.edit_leaf(&place.path, |leaf, at| leaf.remove(at));
         } else {
             self.rebuild(key, Change::Remove, src)?;
         }
         Ok(true)
+    }
+
+    /// Tells whether neither setting `to` to a value of so many bytes here, nor removing `from` from
+    /// `other` after that, moves a boundary. Neither can fail then. The two may be the same tree.
+    pub fn takes_in_place(
+        &self,
+        to: &[u8],
+        value_len: usize,
+        other: &Self,
+        from: &[u8],
+        src: &dyn ObjectSource,
+    ) -> Result<bool, ObjectError> {
+        let (Some(new), Some(old)) = (self.locate(to, src)?, other.locate(from, src)?) else {
+            return Ok(false);
+        };
+        // The first must not bring the leaf to its end, if both are in one.
+        let same_leaf = std::ptr::eq(self, other) && new.leaf() == old.leaf();
+        let has_room = !same_leaf || new.leaf_len + 1 < NODE_ITEMS_MAX;
+        Ok(has_room && new.takes(to, value_len) && old.found && old.loses(from))
     }
 
     fn locate(&self, key: &[u8], src: &dyn ObjectSource) -> Result<Option<Place>, ObjectError> {
@@ -152,6 +159,33 @@ impl<K: TreeKind> Tree<K> {
         }
         let root = self.root.as_mut().expect("a path leads through nodes");
         descend(root.node_mut(), path, edit);
+    }
+}
+
+impl Place {
+    /// The way to the leaf.
+    fn leaf(&self) -> &[usize] {
+        &self.path[..self.path.len() - 1]
+    }
+
+    /// Tells whether the key can be set to a value of so many bytes here, and no boundary moves.
+    fn takes(&self, key: &[u8], value_len: usize) -> bool {
+        // A bound of what the item adds: the two lengths take at most five bytes each.
+        let bytes = self.leaf_bytes + key.len() + value_len + 10;
+        bytes < LEAF_BYTES_CLOSE
+            && (self.found
+                || !ends_node(key, 0)
+                    && self.leaf_len < NODE_ITEMS_MAX
+                    && (!self.at_end || self.last_leaf && !self.leaf_ends_by_key))
+    }
+
+    /// Tells whether the key, which is here, can be removed, and no boundary moves.
+    fn loses(&self, key: &[u8]) -> bool {
+        let capped = self.leaf_len >= NODE_ITEMS_MAX || self.leaf_bytes >= LEAF_BYTES_CLOSE;
+        self.leaf_len > 1
+            && !ends_node(key, 0)
+            && (!self.at_end || self.last_leaf)
+            && (!capped || self.leaf_ends_by_key)
     }
 }
 

@@ -8,8 +8,10 @@
 //! node is stored, so are all nodes below it; and the same of what lies beside them.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+
+use once_cell::sync::OnceCell;
 
 use super::{TreeKind, damaged};
 use crate::base::SmallBytes;
@@ -24,7 +26,8 @@ use crate::worktree::id_cell::IdCell;
 pub(super) struct Lazy<K: TreeKind> {
     /// Shared, since nodes of many links are copied all the time.
     stored: Option<Arc<Stored>>,
-    node: OnceLock<Arc<Node<K>>>,
+    /// Not the standard library's, whose clones run the code of a first call.
+    node: OnceCell<Arc<Node<K>>>,
     /// What the node remembers too: hashing the node above needs the ids of all children, and
     /// would wait for the memory of each.
     id: IdCell,
@@ -50,11 +53,11 @@ impl<K: TreeKind> Lazy<K> {
 
     fn lying_at(stored: Stored) -> Self {
         let id = IdCell::of(stored.id.object());
-        Self { stored: Some(Arc::new(stored)), node: OnceLock::new(), id }
+        Self { stored: Some(Arc::new(stored)), node: OnceCell::new(), id }
     }
 
     pub(super) fn loaded(node: Arc<Node<K>>) -> Self {
-        Self { stored: None, node: OnceLock::from(node), id: IdCell::default() }
+        Self { stored: None, node: OnceCell::with_value(node), id: IdCell::default() }
     }
 
     /// The node, read from the store on the first call.
