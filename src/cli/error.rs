@@ -78,6 +78,9 @@ pub(super) enum CliError {
         /// The store.
         store: PathBuf,
     },
+    /// Paths that do not fit in one request.
+    #[error("these are too many paths for one restore: name a directory above them, or fewer")]
+    TooManyPaths,
     /// A path argument is empty: perhaps a variable of a script that was not set.
     #[error("an empty path names nothing; `.` is the current directory")]
     EmptyPath,

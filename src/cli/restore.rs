@@ -19,8 +19,8 @@ use crate::worktree::CommittedTree;
 
 /// Bring the tree, or some paths of it, back to what they were in a commit
 ///
-/// What would be lost is committed first, so that a restore can itself be undone: restore that
-/// commit. What the commit does not have is removed.
+/// What would be lost is committed first, and `vst undo` brings it back. What the commit does not have
+/// is removed.
 ///
 /// Without paths the whole tree becomes what it was, and HEAD is that commit; `vst log --all`
 /// still lists what came after it. With paths HEAD stays, and the paths count as changed.
@@ -70,8 +70,9 @@ pub(super) fn run(
     let revision = revision_alone(&args.revision, refuse)?;
     let mut paths: Vec<Vec<u8>> =
         args.paths.iter().map(|path| place.path_in_tree(path)).collect::<Result<_, _>>()?;
-    if paths.is_empty() {
-        paths.push(Vec::new());
+    if paths.iter().any(Vec::is_empty) {
+        // The top is the whole tree.
+        paths.clear();
     }
     // HEAD means another commit once something was saved, so it is looked up once, before.
     let view = place.view()?;
@@ -88,9 +89,7 @@ pub(super) fn run(
     }
     if let Some(saved) = restored.saved {
         let short = saved.object().short();
-        terminal.line(&format!(
-            "saved what was there as {short}; `vst restore {short}` brings it back"
-        ))?;
+        terminal.line(&format!("saved what was there as {short}; `vst undo` brings it back"))?;
     }
     let short = commit.object().short();
     terminal.line(&format!("restored {} from {short}", count_text(restored.paths, "path")))?;
@@ -112,19 +111,12 @@ fn check_paths(view: &View, commit: &CommitId, paths: &[Vec<u8>]) -> Result<(), 
 }
 
 fn restore(place: &Place, commit: &CommitId, paths: &[Vec<u8>]) -> Result<Restored, CliError> {
-    let mut done = Restored::default();
     if let Some(daemon) = place.daemon() {
-        for path in paths {
-            done.add(daemon.restore(commit, path)?);
-        }
-        return Ok(done);
+        return daemon.restore(commit, paths);
     }
     place.with_repo(|repo| {
-        for path in paths {
-            let path = (!path.is_empty()).then(|| path.clone());
-            let restored = repo.restore(&RestoreRequest { revision: commit.to_string(), path })?;
-            done.add(Restored { saved: restored.saved, paths: restored.paths as u64 });
-        }
-        Ok(done)
+        let request = RestoreRequest { revision: commit.to_string(), paths: paths.to_vec() };
+        let restored = repo.restore(&request)?;
+        Ok(Restored { saved: restored.saved, paths: restored.paths as u64 })
     })
 }

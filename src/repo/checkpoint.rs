@@ -316,6 +316,7 @@ impl Repo {
             atime: tree.top().atime,
             journal,
             commits: self.store().commits().tally(),
+            log: tree.log.store(packs)?,
         };
         let bytes = state.encode();
         let id = ObjectId::from_bytes(hash(&bytes));

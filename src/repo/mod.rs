@@ -24,8 +24,10 @@ mod retention;
 mod revision;
 mod settler;
 mod status;
+mod tag;
 #[cfg(test)]
 mod tests;
+mod undo;
 mod verify;
 mod walk;
 
@@ -63,6 +65,8 @@ pub use mend::{Mended, mend};
 pub use restore::{RestoreRequest, Restored, Touched};
 pub use retention::Retention;
 pub use revision::{Revision, RevisionError};
+pub use tag::{TagChange, TagName, TagNameError, TagRequest, Tagged};
+pub use undo::Undone;
 pub use verify::{Holder, Hurt, Verified, verify};
 
 /// How a repository is opened.

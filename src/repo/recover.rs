@@ -13,7 +13,7 @@ use crate::format::commit_log::CommitRecord;
 use crate::format::journal::{CommitMade, Record};
 use crate::format::worktree::WorktreeState;
 use crate::journal::{Journal, JournalError};
-use crate::model::{CommitId, Ino, ObjectId, RootId, Timestamp};
+use crate::model::{CommitId, Deed, DeedKind, Ino, ObjectId, RootId, Timestamp};
 use crate::store::{OpenOptions, PackStore, Store};
 use crate::worktree::tree::Hasher;
 use crate::worktree::{Snapshot, Worktree, hash_files};
@@ -138,6 +138,7 @@ impl<'a> Replay<'a> {
             }
             Record::Commit(made) => self.commit(made)?,
             Record::Switch(state) => self.switch(&state)?,
+            Record::Deed(deed) => self.deed(deed)?,
         }
         Ok(())
     }
@@ -227,8 +228,16 @@ impl<'a> Replay<'a> {
         if found != id {
             return Err(self.unreplayable(format!("commit {id} became {found}")));
         }
-        self.tree.head = Some(id);
+        self.tree.note(Deed { time, what: DeedKind::Commit, before: head, after: Some(id) });
         self.head_root = Some(root);
+        Ok(())
+    }
+
+    fn deed(&mut self, deed: Deed) -> Result<(), RepoError> {
+        if deed.after != self.tree.head {
+            self.head_root = deed.after.map(|head| self.root_of(&head)).transpose()?;
+        }
+        self.tree.note(deed);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod caller;
 mod collect;
 mod control;
 mod data;
+pub mod deeds;
 mod handles;
 mod live;
 mod snapshot_list;

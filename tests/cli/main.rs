@@ -5,5 +5,7 @@ mod change;
 mod collect;
 mod history;
 mod store;
+mod tag;
+mod undo;
 mod usage;
 mod verify;

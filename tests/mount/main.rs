@@ -17,8 +17,10 @@ mod reference;
 mod round_trip;
 mod sharing;
 mod shell;
+mod tags;
 mod tools;
 mod tree;
+mod undo;
 mod users;
 mod verify;
 
