@@ -195,6 +195,13 @@ pub const PATCH_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Most lines of a file that a patch shows.
 pub const PATCH_LINES_MAX: usize = 1_000_000;
 
+/// Entries of a directory of a commit that are read at a time, by one who goes through all of them.
+pub const LISTED_ENTRIES_MAX: usize = 1024;
+/// Content that is read and written at a time when a plain tree is written.
+pub const EXPORT_BUFFER_BYTES: usize = 1024 * 1024;
+/// Most things that are named of what was left out of a plain tree.
+pub const LEFT_OUT_MAX: usize = 20;
+
 /// Most paths that are named of what is hurt in one commit.
 pub const HURT_PATHS_MAX: usize = 20;
 /// How often a store that somebody writes to is looked at again, to tell damage from what was on

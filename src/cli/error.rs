@@ -140,6 +140,9 @@ pub(super) enum CliError {
         /// What to do instead.
         advice: String,
     },
+    /// Something could not be written, and has been told.
+    #[error("{0} could not be written, as told above; all the rest is there")]
+    LeftOut(String),
     /// Damage was found, and has been told.
     #[error("the store is damaged")]
     Damaged,

@@ -11,6 +11,7 @@ mod commit_view;
 mod daemon;
 mod diff;
 mod error;
+mod export;
 mod gc;
 mod log;
 mod ls;
@@ -115,6 +116,7 @@ enum Command {
     Undo(undo::UndoArgs),
     Op(op::OpArgs),
     Tag(tag::TagArgs),
+    Export(export::ExportArgs),
     Gc(gc::GcArgs),
     Verify(verify::VerifyArgs),
 }
@@ -159,6 +161,7 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Undo(args) => undo::run(args, store, terminal),
         Command::Op(args) => op::run(args, store, terminal),
         Command::Tag(args) => tag::run(args, store, terminal),
+        Command::Export(args) => export::run(args, store, terminal),
         Command::Gc(args) => gc::run(args, store, terminal),
         Command::Verify(args) => verify::run(args, store, terminal),
     }

@@ -1,13 +1,14 @@
 //! `vst restore`.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
 use super::daemon::Restored;
 use super::error::CliError;
+use super::export::{Target, export_to};
 use super::paths::path_text;
 use super::place::{Place, View};
 use super::revision::revision_alone;
@@ -27,7 +28,14 @@ use crate::worktree::CommittedTree;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RestoreArgs {
-    /// Print JSON: {"commit":"…","saved":"…","restored":3}
+    /// Write them into this directory outside instead, which is missing or empty; each path comes to
+    /// where it is in the tree, and the tree itself stays as it is
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// With --to: write into a directory that is not empty, over what has the same names
+    #[arg(short, long, requires = "to")]
+    force: bool,
+    /// Print JSON: {"commit":"…","saved":"…","restored":3}, or with --to what `vst export --json` does
     #[arg(long)]
     json: bool,
     /// The commit: an id or its beginning, a tag, HEAD, HEAD~3, @{10 minutes ago}
@@ -42,7 +50,8 @@ const EXAMPLES: &str = "\
 Examples:
   vst restore HEAD                      drop all changes since the last commit
   vst restore HEAD~1 src notes.txt      bring two paths back, from the commit before the last
-  vst restore '@{10 minutes ago}'       the whole tree as it was then";
+  vst restore '@{10 minutes ago}'       the whole tree as it was then
+  vst restore HEAD~1 src --to /tmp/old  src of then, in /tmp/old/src";
 
 /// What `--json` prints:
 ///
@@ -73,6 +82,10 @@ pub(super) fn run(
     if paths.iter().any(Vec::is_empty) {
         // The top is the whole tree.
         paths.clear();
+    }
+    if let Some(directory) = &args.to {
+        let to = Target { directory, force: args.force, json: args.json };
+        return export_to(&place, revision, paths, &to, terminal);
     }
     // HEAD means another commit once something was saved, so it is looked up once, before.
     let view = place.view()?;

@@ -80,6 +80,20 @@ pub enum RepoError {
     /// A change of a tag was asked for in words that mean none.
     #[error("a tag is changed by `make NAME REV`, `move NAME REV` or `delete NAME`")]
     TagRequest,
+    /// A directory that is to be written to has something in it.
+    #[error("{} is not empty: choose another directory, or --force to write into it", dir.display())]
+    NotEmpty {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A plain tree cannot be written.
+    #[error("{context}: {source}")]
+    Export {
+        /// What was being done, with the path.
+        context: String,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
     /// A collection goes on already.
     #[error("garbage is being collected already: wait until that has ended")]
     Collecting,
@@ -107,7 +121,9 @@ impl RepoError {
             Self::Journal(error) => error.io(),
             Self::Object(ObjectError::Io { source, .. })
             | Self::Op(OpError::Object(ObjectError::Io { source, .. })) => Some(source),
-            Self::Store(StoreError::Io { source, .. }) => Some(source),
+            Self::Store(StoreError::Io { source, .. }) | Self::Export { source, .. } => {
+                Some(source)
+            }
             _ => None,
         }
     }

@@ -202,7 +202,7 @@ impl Repo {
 
 /// Paths as they are looked for, without those that lie in others; the whole tree if there are
 /// none.
-fn scopes_of(paths: &[Vec<u8>]) -> Vec<Vec<u8>> {
+pub(super) fn scopes_of(paths: &[Vec<u8>]) -> Vec<Vec<u8>> {
     if paths.is_empty() {
         return vec![Vec::new()];
     }

@@ -3,6 +3,7 @@
 
 mod change;
 mod collect;
+mod export;
 mod history;
 mod store;
 mod tag;

@@ -9,6 +9,7 @@ mod concurrency;
 mod control;
 mod crossing;
 mod diff;
+mod export;
 mod failure;
 mod harness;
 mod limits;
