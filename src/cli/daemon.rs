@@ -146,6 +146,13 @@ impl Daemon {
         text.lines().map(parse).collect()
     }
 
+    /// What `.vst/stats` tells.
+    pub(super) fn stats(&self) -> Result<serde_json::Value, CliError> {
+        let path = self.control("stats");
+        let text = std::fs::read_to_string(&path).map_err(|e| self.failure("asking", e))?;
+        serde_json::from_str(&text).map_err(|_| CliError::Answer { path, answer: text })
+    }
+
     /// Sends a request whose answer is a line of JSON.
     fn ask_json<T: DeserializeOwned>(&self, name: &str, request: &str) -> Result<T, CliError> {
         let path = self.control(name);

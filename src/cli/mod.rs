@@ -26,6 +26,7 @@ mod progress;
 mod restore;
 mod revision;
 mod show;
+mod stats;
 mod status;
 mod tag;
 mod terminal;
@@ -119,6 +120,7 @@ enum Command {
     Export(export::ExportArgs),
     Gc(gc::GcArgs),
     Verify(verify::VerifyArgs),
+    Stats(stats::StatsArgs),
 }
 
 /// Does what the arguments of the process say, and tells how it went.
@@ -164,6 +166,7 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Export(args) => export::run(args, store, terminal),
         Command::Gc(args) => gc::run(args, store, terminal),
         Command::Verify(args) => verify::run(args, store, terminal),
+        Command::Stats(args) => stats::run(args, store, terminal),
     }
 }
 

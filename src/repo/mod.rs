@@ -29,6 +29,7 @@ mod tag;
 #[cfg(test)]
 mod tests;
 mod undo;
+mod usage;
 mod verify;
 mod walk;
 
@@ -69,6 +70,7 @@ pub use retention::Retention;
 pub use revision::{Revision, RevisionError};
 pub use tag::{TagChange, TagName, TagNameError, TagRequest, Tagged};
 pub use undo::Undone;
+pub use usage::Usage;
 pub use verify::{Holder, Hurt, Verified, verify};
 
 /// How a repository is opened.

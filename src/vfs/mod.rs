@@ -18,7 +18,7 @@ mod handles;
 mod live;
 mod snapshot_list;
 mod snapshots;
-mod stats;
+pub mod stats;
 pub mod text;
 mod types;
 mod xattr;

@@ -1,4 +1,4 @@
-//! `export` and `restore --to` on a store that no process serves.
+//! `export`, `restore --to` and `stats` on a store that no process serves.
 
 use std::fs;
 use std::path::Path;
@@ -66,4 +66,24 @@ fn out(store: &TestStore) -> (std::path::PathBuf, String) {
     let out = store.directory().join("out");
     let path = out.to_str().expect("text").to_owned();
     (out, path)
+}
+
+#[test]
+fn stats_tell_what_snapshots_hold_and_what_that_takes() {
+    let store = TestStore::with_commits();
+    let json = store.json(&["stats", "--json"]);
+    // Three commits of two files each, the large one of which is stored once.
+    let inner = every_byte().len() as u64;
+    assert_eq!(json["snapshots"], 3);
+    assert_eq!(json["content"], json!({"files": 6, "bytes": 3 * inner + 4 + 8 + 8}));
+    let raw = json["store"]["raw_bytes"].as_u64().expect("a number");
+    assert!(raw >= inner && raw < 2 * inner, "{json}");
+    assert!(json.get("commits").is_none(), "{json}");
+    let text = store.ok(&["stats"]);
+    for line in
+        ["snapshots    3: 8.6 MiB in 6 files", "stored once  ", "compressed   ", "on the disk  "]
+    {
+        assert!(text.lines().any(|l| l.starts_with(line)), "{line}: {text}");
+    }
+    assert!(text.contains(" objects, 2.9 times less\n"), "{text}");
 }

@@ -5,9 +5,9 @@ use std::process::{Command, Output};
 
 use crate::store::{TestStore, VST, one_error, text};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "mount", "umount", "commit", "status", "diff", "log", "show", "ls", "cat", "restore", "undo",
-    "op", "tag", "export", "verify",
+    "op", "tag", "export", "stats", "verify",
 ];
 
 fn vst(args: &[&str]) -> Output {

@@ -1,10 +1,11 @@
-//! Plain copies of what a mounted store holds.
+//! Plain copies of what a mounted store holds, and its statistics.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
+use serde_json::Value;
 
 use crate::harness::TestMount;
 use crate::shell::{is_root, sh};
@@ -97,4 +98,26 @@ fn who_may_not_make_something_gets_the_rest_and_is_told() {
     let script = format!("{nobody} {vst} --store {store} restore HEAD closed file --to copy -f");
     sh(out.path(), &script);
     assert!(sh(out.path(), "find . -name '.vst-export*'").is_empty());
+}
+
+#[test]
+fn stats_of_a_mount_tell_latencies() {
+    let mount = TestMount::new();
+    for n in 0..3 {
+        fs::write(mount.path().join("file"), vec![n; 100_000]).expect("a new file");
+        fs::write(mount.path().join("same"), vec![9; 100_000]).expect("a new file");
+        mount.commit("more");
+    }
+    let output = mount.vst(&["stats", "--json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!((&json["snapshots"], &json["commits"]["made"]), (&3.into(), &3.into()));
+    assert_eq!(json["content"], serde_json::json!({"files": 6, "bytes": 600_000}));
+    assert!(json["threads"].as_u64() > Some(1), "{json}");
+    let text = String::from_utf8(mount.vst(&["stats"]).stdout).expect("text");
+    for line in
+        ["snapshots    3: 585.9 KiB in 6 files", "commits      3 since it was mounted: p50 "]
+    {
+        assert!(text.lines().any(|l| l.starts_with(line)), "{line}: {text}");
+    }
+    assert!(text.lines().any(|l| l.starts_with("journal      ") && l.ends_with(" of 512.0 MiB")));
 }
