@@ -7,10 +7,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::{Committing, Repo, RepoError};
+use super::{Repo, RepoError};
 use crate::base::Latency;
 use crate::base::limits::{JOURNAL_COMMIT_COST, MESSAGE_BYTES_MAX, UNWRITTEN_COMMITS_MAX};
-use crate::base::sync::MutexGuard;
 use crate::format::commit::encode_commit;
 use crate::format::commit_log::CommitRecord;
 use crate::format::journal::{CommitMade, put_commit, put_mark};
@@ -66,6 +65,9 @@ impl Repo {
     /// On return the commit survives the end of the process, and with strict durability, or if
     /// the request says so, that of the machine. On failure the tree is as it was.
     pub fn commit(&self, request: &CommitRequest) -> Result<CommitId, RepoError> {
+        if request.message.len() > MESSAGE_BYTES_MAX {
+            return Err(RepoError::MessageTooLong { max: MESSAGE_BYTES_MAX });
+        }
         let start = Instant::now();
         let mut result = self.with_room(|| self.commit_now(request));
         if result.is_ok()
@@ -93,27 +95,10 @@ impl Repo {
         if self.unwritten_commits() >= UNWRITTEN_COMMITS_MAX {
             self.write_commits()?;
         }
-        let mut committing = self.committing.lock();
-        let done = self.commit_locked(request, &mut committing)?;
-        drop(committing);
-        self.keeper.write_soon();
-        self.keeper.look_at(&self.journal, self.options.journal_bytes_max);
-        Ok(done)
-    }
-
-    /// Makes a commit, unless nothing changed, and tells whether it did. Waits neither for room in
-    /// the journal nor for the disk.
-    pub(super) fn commit_locked(
-        &self,
-        request: &CommitRequest,
-        committing: &mut MutexGuard<'_, Committing>,
-    ) -> Result<(CommitId, bool), RepoError> {
-        if request.message.len() > MESSAGE_BYTES_MAX {
-            return Err(RepoError::MessageTooLong { max: MESSAGE_BYTES_MAX });
-        }
         let mut record = RecordBuffer::new();
+        let mut committing = self.committing.lock();
         let time = Timestamp::now();
-        let hashed = self.begin(committing, |repo| {
+        let hashed = self.begin(&mut committing, |repo| {
             // The journal has to know which operations are in it.
             put_mark(record.fields());
             repo.journal.reserve(0, Urgency::MakesRoom)?;
@@ -123,7 +108,7 @@ impl Repo {
         let (head, root) = (hashed.head, hashed.committed.root);
         let unchanged = head.filter(|_| committing.head_root == Some(root) && !request.allow_empty);
         if let Some(head) = unchanged {
-            self.finish(committing, hashed, None, |_| Ok(()))?;
+            self.finish(&mut committing, hashed, None, |_| Ok(()))?;
             return Ok((head, false));
         }
         let author = request.author.as_ref().unwrap_or(&self.options.author).clone();
@@ -133,7 +118,7 @@ impl Repo {
         // A commit must not be acknowledged before what is in it.
         self.journal.wait_for_payloads(&hashed.point)?;
         let listed = CommitRecord { id: made.id, time };
-        self.finish(committing, hashed, Some((listed, commit.1)), |live| {
+        self.finish(&mut committing, hashed, Some((listed, commit.1)), |live| {
             record.clear();
             put_commit(record.fields(), &made);
             self.journal.reserve(0, Urgency::MakesRoom)?;
@@ -144,6 +129,9 @@ impl Repo {
         })?;
         committing.head_root = Some(root);
         *self.newest.lock() = Some(listed);
+        drop(committing);
+        self.keeper.write_soon();
+        self.keeper.look_at(&self.journal, self.options.journal_bytes_max);
         Ok((made.id, true))
     }
 }

@@ -9,6 +9,7 @@ use super::checkpoint::{Unwritten, write_to};
 use super::commit::commit_object;
 use super::{History, Repo, RepoError, RepoOptions};
 use crate::base::limits::{BACKGROUND_PART, CHUNK_BYTES_MIN, SETTLE_FILES_LOCKED_MAX};
+use crate::format::commit::decode_commit;
 use crate::format::commit_log::CommitRecord;
 use crate::format::journal::{CommitMade, Record};
 use crate::format::worktree::WorktreeState;
@@ -189,7 +190,7 @@ impl<'a> Replay<'a> {
         let mut unstored = snapshot.unstored(&committed);
         drop(snapshot);
         unstored.store_xattrs(packs)?;
-        self.queue.push_back(Unwritten { unstored, commit: describe(root) });
+        self.queue.push_back(Unwritten { unstored: Some(unstored), commit: describe(root) });
         self.changed.extend(committed.directories());
         self.tree.publish(committed);
         if self.tree.dirty_bytes() > self.dirty_bytes_max || self.queue.len() > QUEUE_MAX {
@@ -200,11 +201,15 @@ impl<'a> Replay<'a> {
 
     /// The root that a commit has, which may not be stored yet.
     fn root_of(&self, id: &CommitId) -> Result<RootId, RepoError> {
-        let is_it = |unwritten: &&Unwritten| {
-            unwritten.commit.as_ref().is_some_and(|(record, _)| record.id == *id)
+        let made = |unwritten: &Unwritten| {
+            let (record, bytes) = unwritten.commit.as_ref()?;
+            (record.id == *id).then(|| bytes.clone())
         };
-        match self.queue.iter().find(is_it) {
-            Some(unwritten) => Ok(unwritten.unstored.root()),
+        match self.queue.iter().find_map(made) {
+            Some(bytes) => match decode_commit(&bytes) {
+                Ok(commit) => Ok(commit.root),
+                Err(error) => Err(RepoError::damaged(id.object(), error)),
+            },
             None => Ok(self.history.commit(id)?.root),
         }
     }

@@ -1,9 +1,9 @@
 //! Restoring: the tree, or some paths of it, become what they were in a commit.
 //!
-//! What is there now is committed first, if any of it would be lost. The difference is then
-//! applied, as ordinary operations, to a clone of the tree, which takes the tree's place at once:
-//! nobody sees a restore half done, and a failure leaves everything as it was. It costs what the
-//! difference costs.
+//! The difference is applied, as ordinary operations, to a clone of the tree, which takes the tree's
+//! place at once: nobody sees a restore half done, and a failure leaves everything as it was. It costs
+//! what the difference costs. In the same moment what was there becomes a commit, if any of it would
+//! be lost, so that no write comes between the two.
 //!
 //! A file that is in both trees keeps its inode, so that one who has it open sees the restored
 //! content. Files with several names are put together anew if names were tied or untied since.
@@ -16,10 +16,13 @@ mod plan;
 use std::sync::atomic::Ordering;
 
 pub(super) use self::plan::Goal;
-use super::{CommitRequest, Committing, Repo, RepoError, Revision, Storing};
-use crate::base::limits::{JOURNAL_COMMIT_COST, RESTORE_TRIES_MAX};
+use super::checkpoint::Unwritten;
+use super::commit::commit_object;
+use super::{Committing, Repo, RepoError, Revision, Storing};
+use crate::base::limits::{JOURNAL_COMMIT_COST, MESSAGE_BYTES_MAX, RESTORE_TRIES_MAX};
 use crate::base::sync::MutexGuard;
-use crate::format::journal::put_switch;
+use crate::format::commit_log::CommitRecord;
+use crate::format::journal::{CommitMade, put_commit, put_mark, put_switch};
 use crate::format::worktree::JournalPosition;
 use crate::journal::{RecordBuffer, Urgency};
 use crate::model::{CommitId, Deed, DeedKind, Ino, Name, ObjectId, RootId, Timestamp};
@@ -94,13 +97,17 @@ impl Repo {
         self.write_commits()?;
         let commit = self.history().resolve(&request.revision, self.head())?;
         let root = self.history().commit(&commit)?.root;
+        let message = format!("before restore of {}", request.revision);
+        if message.len() > MESSAGE_BYTES_MAX {
+            return Err(RepoError::MessageTooLong { max: MESSAGE_BYTES_MAX });
+        }
         let is_whole = request.paths.is_empty();
         let scopes = scopes_of(&request.paths);
         let paths = if is_whole { 0 } else { scopes.len() as u64 };
         let switch = Switch {
             goal: Goal { commit, root, scopes: &scopes },
             head: is_whole.then_some(Head { id: Some(commit), root: Some(root) }),
-            message: format!("before restore of {}", request.revision),
+            message,
             deed: &|saved| DeedKind::Restore { commit, paths, saved },
         };
         let restored = self.with_room(|| {
@@ -131,11 +138,19 @@ impl Repo {
         storing: &mut MutexGuard<'_, Storing>,
         committing: &mut MutexGuard<'_, Committing>,
     ) -> Result<Restored, RepoError> {
-        let request = CommitRequest { message: switch.message.clone(), ..CommitRequest::default() };
-        let (before, log) = self.look(|live| (live.head, live.log.clone()));
+        let before = self.head();
         for attempt in 1.. {
-            let (saved, is_new) = self.commit_locked(&request, committing)?;
-            self.stats().commits.fetch_add(u64::from(is_new), Ordering::Relaxed);
+            let mut record = RecordBuffer::new();
+            let time = Timestamp::now();
+            let hashed = self.begin(committing, |repo| {
+                // What would be lost may become a commit.
+                put_mark(record.fields());
+                repo.journal.reserve(0, Urgency::MakesRoom)?;
+                repo.journal.append(&mut record, &[], 0, 0)?;
+                Ok(())
+            })?;
+            let (root, point) = (hashed.committed.root, hashed.point);
+            self.finish(committing, hashed, None, |_| Ok(()))?;
             self.write_queue(storing)?;
             let (mut next, changes) = {
                 let live = self.live.read();
@@ -144,20 +159,36 @@ impl Repo {
             if next.is_dirty() && attempt < RESTORE_TRIES_MAX {
                 continue;
             }
-            let root = committing.head_root.expect("it has just been committed, if not before");
             let mut restored = plan::apply(&switch.goal, (&mut next, root), self.source())?;
-            restored.saved = (Some(saved) != before).then_some(saved);
+            let saving = (committing.head_root != Some(root)).then(|| {
+                let (author, message) = (self.options.author.clone(), switch.message.clone());
+                let (id, bytes) =
+                    commit_object(root, before, time, author.clone(), message.clone());
+                (CommitMade { id, time, author, message }, bytes)
+            });
+            restored.saved = saving.as_ref().map(|(made, _)| made.id);
             let what = (switch.deed)(restored.saved);
-            let after = switch.head.map_or(next.head, |head| head.id);
-            next.log = log.clone();
+            let after = switch.head.map_or(restored.saved.or(before), |head| head.id);
             next.note(Deed { time: Timestamp::now(), what, before, after });
             let state = self.save_apart(&mut next, &committing.changed, &mut storing.hasher)?;
+            // A commit must not be acknowledged before what is in it.
+            self.journal.wait_for_payloads(&point)?;
             let mut live = self.live.write();
             if self.changes.load(Ordering::Acquire) == changes {
-                let mut record = RecordBuffer::new();
-                put_switch(record.fields(), &state);
+                // Room for both, so that there is none for one of them alone.
                 self.journal.reserve(0, Urgency::Ordinary)?;
+                if let Some((made, _)) = &saving {
+                    record.clear();
+                    put_commit(record.fields(), made);
+                    self.journal.append(&mut record, &[], 0, JOURNAL_COMMIT_COST)?;
+                }
+                record.clear();
+                put_switch(record.fields(), &state);
                 self.journal.append(&mut record, &[], 0, JOURNAL_COMMIT_COST)?;
+                if let Some((made, bytes)) = saving {
+                    self.list_saved(&made, bytes);
+                    committing.head_root = Some(root);
+                }
                 if let Some(head) = switch.head {
                     committing.head_root = head.root;
                 }
@@ -171,6 +202,16 @@ impl Repo {
             }
         }
         Err(RepoError::Busy)
+    }
+
+    /// Leaves a commit to be listed whose tree is in the store.
+    fn list_saved(&self, made: &CommitMade, bytes: Vec<u8>) {
+        let listed = CommitRecord { id: made.id, time: made.time };
+        self.unwritten_commits.fetch_add(1, Ordering::AcqRel);
+        self.queue.lock().push_back(Unwritten { unstored: None, commit: Some((listed, bytes)) });
+        *self.newest.lock() = Some(listed);
+        self.stats().commits.fetch_add(1, Ordering::Relaxed);
+        self.keeper.write_soon();
     }
 
     /// Brings a tree that nobody else knows into the store, durably, and returns its state: what
