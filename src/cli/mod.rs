@@ -195,6 +195,8 @@ mod tests {
             "undo",
             "op log",
             "tag",
+            "export a b",
+            "stats",
             "gc",
         ] {
             for line in [format!("vst --store s -C d {command}"), format!("vst {command} -C d")] {

@@ -14,8 +14,8 @@ use crate::vfs::stats::stats;
 
 /// Show what a store holds and takes, and how fast it is
 ///
-/// How much all snapshots would take if each were a copy of its own is found out by reading every
-/// directory once, which takes a second or so for a million files.
+/// How much all snapshots hold, each for itself, is found out by reading every directory once,
+/// whatever number of snapshots it is in.
 #[derive(Debug, Args)]
 pub(super) struct StatsArgs {
     /// Print JSON: what .vst/stats tells, and {"content":{"files":3,"bytes":100}}

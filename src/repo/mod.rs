@@ -5,7 +5,7 @@
 //! their records are appended to the journal. `committing` makes commits one after another, and is
 //! held while they hash. `storing` makes what goes to the store come one after another. It and
 //! `collecting`, which lets only one collect garbage, are the only ones that are held while a disk
-//! is waited for, but for a restore, which lets no commit come between.
+//! is waited for, but for a restore and an undo, which let no commit come between.
 
 mod checkpoint;
 mod commit;

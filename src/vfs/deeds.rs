@@ -11,13 +11,12 @@
 //! `before` and `after` are the head, null where nothing had been committed. `kind` tells what else
 //! there is:
 //!
-//! | `kind` | |
-//! |---|---|
-//! | `commit` | |
-//! | `restore` | `commit`: what was restored; `paths`: how many were asked for, 0 for the whole tree; `saved`: the commit that was made of what would have been lost, or null |
-//! | `undo` | `of`: the number of the deed that was taken back; `saved`: as above |
-//! | `tag` | `name`; `from`, `to`: what it named before and after, null for nothing |
-//! | `collect` | `dropped`: how many commits |
+//! - `commit`: nothing;
+//! - `restore`: `commit`, what was restored; `paths`, how many were asked for, 0 for the whole tree;
+//!   `saved`, the commit that was made of what would have been lost, or null;
+//! - `undo`: `of`, the number of the deed that was taken back, and `saved`;
+//! - `tag`: `name`; `from` and `to`, what it named before and after, null for nothing;
+//! - `collect`: `dropped`, how many commits.
 //!
 //! What an undo did, and what became of a tag:
 //!

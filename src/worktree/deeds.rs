@@ -104,18 +104,6 @@ impl DeedLog {
         self.first + (self.blocks.len() * DEEDS_PER_BLOCK + self.recent.len()) as u64
     }
 
-    /// Finds the deed with a number, unless it is forgotten.
-    pub fn find(&self, number: u64, src: &dyn ObjectSource) -> Result<Option<Deed>, ObjectError> {
-        let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
-        let Some(at) = at else { return Ok(None) };
-        let deeds = match self.blocks.get(at / DEEDS_PER_BLOCK) {
-            Some(block) => block.deeds(src)?,
-            None if at / DEEDS_PER_BLOCK == self.blocks.len() => &self.recent,
-            None => return Ok(None),
-        };
-        Ok(deeds.get(at % DEEDS_PER_BLOCK).cloned())
-    }
-
     /// Calls `visit` with each deed and its number, newest first, until it breaks.
     pub fn newest_first(
         &self,

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use self::node::NodeWriter;
 use super::restore::scopes_of;
@@ -78,7 +79,8 @@ impl Exported {
     }
 }
 
-/// Writes what a commit holds into a directory. `progress` is told after each name.
+/// Writes what a commit holds into a directory. `progress` is told of each name, and
+/// while a long file is written.
 pub fn export(
     history: &History,
     request: &ExportRequest,
@@ -287,12 +289,24 @@ impl Export<'_> {
             group = self.tree.link_record(path, self.src)?.map(|record| record.group);
         }
         if let Some(first) = group.and_then(|group| self.groups.get(&group)) {
-            std::fs::hard_link(first, &target)
-                .map_err(|error| failed("linking", &target, error))?;
-            self.count();
-            return Ok(());
+            match rustix::fs::link(first, &target) {
+                Ok(()) => {
+                    self.count();
+                    return Ok(());
+                }
+                Err(errno @ (Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK)) => {
+                    let what =
+                        format!("the tie to other names, so it is a file of its own: {errno}");
+                    self.done.leave_out(path, what);
+                }
+                Err(errno) => return Err(failed("linking", &target, errno.into())),
+            }
         }
-        match self.nodes.make(&target, entry, self.src, &mut self.done.bytes)? {
+        let mut written = |bytes| {
+            self.done.bytes += bytes;
+            (self.progress)(&self.done);
+        };
+        match self.nodes.make(&target, entry, self.src, &mut written)? {
             Ok(()) => {}
             Err(what) => {
                 self.done.leave_out(path, what);

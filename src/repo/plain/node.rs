@@ -27,6 +27,19 @@ pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::mkdirat(CWD, path, Mode::RWXU)?)
 }
 
+/// What came of making a node that not everybody may make, or that not every filesystem has.
+fn made_or_told(
+    made: rustix::io::Result<()>,
+    path: &Path,
+    what: &str,
+) -> Result<Result<(), String>, RepoError> {
+    match made {
+        Ok(()) => Ok(Ok(())),
+        Err(errno @ (Errno::PERM | Errno::OPNOTSUPP)) => Ok(Err(format!("{what}: {errno}"))),
+        Err(errno) => Err(failed("creating", path, errno.into())),
+    }
+}
+
 /// Writes nodes.
 pub(super) struct NodeWriter {
     buffer: Vec<u8>,
@@ -46,18 +59,17 @@ impl NodeWriter {
         path: &Path,
         entry: &Entry,
         src: &dyn ObjectSource,
-        bytes: &mut u64,
+        written: &mut dyn FnMut(u64),
     ) -> Result<Result<(), String>, RepoError> {
         let (kind, what) = match (&entry.body, entry.meta.kind) {
             (EntryBody::File { size, content }, _) => {
                 let file = File::stored(*size, *content);
-                self.content(path, &file, src, bytes)?;
+                self.content(path, &file, src, written)?;
                 return Ok(Ok(()));
             }
             (EntryBody::Symlink(target), _) => {
-                let made = std::os::unix::fs::symlink(OsStr::from_bytes(target), path);
-                made.map_err(|error| failed("creating", path, error))?;
-                return Ok(Ok(()));
+                let made = rustix::fs::symlink(OsStr::from_bytes(target), path);
+                return made_or_told(made, path, "a symbolic link");
             }
             (_, FileKind::Fifo) => (FileType::Fifo, "a fifo"),
             (_, FileKind::Socket) => (FileType::Socket, "a socket"),
@@ -66,11 +78,8 @@ impl NodeWriter {
             _ => return Ok(Err("it is of a kind that has no node".to_owned())),
         };
         let rdev = u64::from(entry.meta.rdev);
-        match rustix::fs::mknodat(CWD, path, kind, Mode::RUSR | Mode::WUSR, rdev) {
-            Ok(()) => Ok(Ok(())),
-            Err(errno @ (Errno::PERM | Errno::OPNOTSUPP)) => Ok(Err(format!("{what}: {errno}"))),
-            Err(errno) => Err(failed("creating", path, errno.into())),
-        }
+        let made = rustix::fs::mknodat(CWD, path, kind, Mode::RUSR | Mode::WUSR, rdev);
+        made_or_told(made, path, what)
     }
 
     /// Writes a file, and leaves out what is a hole.
@@ -79,7 +88,7 @@ impl NodeWriter {
         path: &Path,
         file: &File,
         src: &dyn ObjectSource,
-        bytes: &mut u64,
+        written: &mut dyn FnMut(u64),
     ) -> Result<(), RepoError> {
         let error = |error| failed("writing", path, error);
         let plain = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
@@ -94,7 +103,7 @@ impl NodeWriter {
                 let read = file.read(at, &mut self.buffer[..len], src)?;
                 plain.write_all_at(&self.buffer[..read], at).map_err(error)?;
                 at += read as u64;
-                *bytes += read as u64;
+                written(read as u64);
             }
         }
         Ok(())
