@@ -100,6 +100,16 @@ pub(super) enum CliError {
         /// The path that was tied to it.
         path: String,
     },
+    /// All of a commit is exported.
+    #[error(
+        "export takes a whole commit; `vst restore {revision} {path} --to DIR` writes a part of it"
+    )]
+    ExportTakesNoPath {
+        /// The revision.
+        revision: String,
+        /// The path that was tied to it.
+        path: String,
+    },
     /// Paths come behind two dashes.
     #[error("diff takes revisions, and paths behind `--`: `vst diff {revision} -- {path}`")]
     DiffTakesPaths {
@@ -199,6 +209,7 @@ impl CliError {
             | Self::ShowTakesNoPath(_)
             | Self::CatNeedsPath(_)
             | Self::RestoreTakesPaths { .. }
+            | Self::ExportTakesNoPath { .. }
             | Self::DiffTakesPaths { .. }
             | Self::PathAsRevision { .. }
             | Self::EmptyPath => ExitCode::from(USAGE_EXIT_CODE),

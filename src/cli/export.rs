@@ -80,7 +80,10 @@ pub(super) fn run(
     terminal: &mut Terminal,
 ) -> Result<(), CliError> {
     let place = Place::find(store)?;
-    let revision = revision_alone(&args.revision)?;
+    let revision = revision_alone(&args.revision, |revision, path| CliError::ExportTakesNoPath {
+        revision,
+        path,
+    })?;
     let to = Target { directory: &args.directory, force: args.force, json: args.json };
     export_to(&place, revision, Vec::new(), &to, terminal)
 }
