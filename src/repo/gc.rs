@@ -172,8 +172,9 @@ impl Repo {
             if !request.dry_run {
                 self.store().commits().retain(|id| keep.contains(id))?;
                 let what = DeedKind::Collect { dropped: unkept.len() as u64 };
-                // They are gone, whether or not that can be noted.
-                if let Err(error) = self.note(what, None, &mut self.committing.lock()) {
+                // They are gone, whether or not that can be noted, and durably so.
+                let noted = self.note(what, None, &mut self.committing.lock());
+                if let Err(error) = noted.and_then(|()| Ok(self.journal.sync()?)) {
                     log::warn!("the operation log lacks a collection: {error}");
                 }
             }
