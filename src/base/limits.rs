@@ -27,6 +27,10 @@ pub const LINKS_MAX: usize = 8_000;
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Longest author of a commit.
 pub const AUTHOR_BYTES_MAX: usize = 1024;
+/// Most deeds that the operation log of a worktree has; older ones are dropped.
+pub const DEEDS_MAX: usize = 1024;
+/// So many deeds of an operation log are put into an object of their own.
+pub const DEEDS_PER_BLOCK: usize = 32;
 /// Most parents of a commit.
 pub const PARENTS_MAX: usize = 16;
 
@@ -167,6 +171,8 @@ pub const JOURNAL_BYTES_MAX: u64 = 512 * 1024 * 1024;
 pub const JOURNAL_BYTES_MAX_MIN: u64 = 16 * 1024 * 1024;
 /// What replaying a commit costs, in operations.
 pub const JOURNAL_COMMIT_COST: u64 = 64;
+/// What replaying a deed that leaves the tree as it is costs.
+pub const JOURNAL_DEED_COST: u64 = 1;
 /// From this cost on, in operations, a checkpoint is made in the background.
 pub const JOURNAL_COST_CHECKPOINT: u64 = 256 * 1024;
 /// Highest cost of a journal. Whoever would add to it waits for a checkpoint.
@@ -188,6 +194,13 @@ pub const SIMILARITY_MIN: u8 = 50;
 pub const PATCH_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Most lines of a file that a patch shows.
 pub const PATCH_LINES_MAX: usize = 1_000_000;
+
+/// Entries of a directory of a commit that are read at a time, by one who goes through all of them.
+pub const LISTED_ENTRIES_MAX: usize = 1024;
+/// Content that is read and written at a time when a plain tree is written.
+pub const EXPORT_BUFFER_BYTES: usize = 1024 * 1024;
+/// Most things that are named of what was left out of a plain tree.
+pub const LEFT_OUT_MAX: usize = 20;
 
 /// Most paths that are named of what is hurt in one commit.
 pub const HURT_PATHS_MAX: usize = 20;

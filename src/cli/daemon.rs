@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::changes::ChangeLine;
 use super::error::CliError;
 use super::gc::{JsonCollected, JsonProgress};
 use super::mountinfo::MountEntry;
+use crate::base::limits::WRITE_BYTES_MAX;
 use crate::model::{CommitId, RootId};
-use crate::repo::GcRequest;
+use crate::repo::{GcRequest, TagRequest};
+use crate::vfs::deeds::{JsonDeed, JsonTagged, JsonUndone};
 
 const COMMIT_XATTR: &str = "user.vst.commit";
 /// Answers are a line or two; longer ones are not looked at to the end.
@@ -36,14 +39,6 @@ pub(super) struct Restored {
     pub(super) saved: Option<CommitId>,
     /// How many paths became what they were.
     pub(super) paths: u64,
-}
-
-impl Restored {
-    /// Counts a further restore. What was there before all of them is in the first commit.
-    pub(super) fn add(&mut self, further: Self) {
-        self.saved = self.saved.or(further.saved);
-        self.paths += further.paths;
-    }
 }
 
 impl Daemon {
@@ -107,19 +102,64 @@ impl Daemon {
         text.lines().map(parse).collect()
     }
 
-    /// Makes a path, or with the empty one the whole tree, what it was in a commit.
-    pub(super) fn restore(&self, commit: &CommitId, path: &[u8]) -> Result<Restored, CliError> {
+    /// Makes paths, or without any the whole tree, what they were in a commit.
+    pub(super) fn restore(
+        &self,
+        commit: &CommitId,
+        paths: &[Vec<u8>],
+    ) -> Result<Restored, CliError> {
         let control = self.control("restore");
-        let mut file = self.open(&control)?;
         let mut request = commit.to_string().into_bytes();
-        if !path.is_empty() {
+        if !paths.is_empty() {
             request.push(b':');
-            request.extend_from_slice(path);
+            request.extend_from_slice(&paths.join(&0));
         }
         request.push(b'\n');
+        // The kernel would cut it in pieces, each of which would be a request.
+        if request.len() > WRITE_BYTES_MAX as usize {
+            return Err(CliError::TooManyPaths);
+        }
+        let mut file = self.open(&control)?;
         self.send(&mut file, &request)?;
         let answer = self.answer(&file)?;
         parse_restored(&answer).ok_or(CliError::Answer { path: control, answer })
+    }
+
+    /// Takes back the last commit or restore.
+    pub(super) fn undo(&self) -> Result<JsonUndone, CliError> {
+        self.ask_json("undo", "\n")
+    }
+
+    /// Changes a tag.
+    pub(super) fn tag(&self, request: &TagRequest) -> Result<JsonTagged, CliError> {
+        self.ask_json("tag", &format!("{request}\n"))
+    }
+
+    /// The operation log, newest first.
+    pub(super) fn deeds(&self) -> Result<Vec<JsonDeed>, CliError> {
+        let path = self.control("op-log");
+        let text = std::fs::read_to_string(&path).map_err(|e| self.failure("asking", e))?;
+        let parse = |line: &str| {
+            serde_json::from_str(line)
+                .map_err(|_| CliError::Answer { path: path.clone(), answer: line.to_owned() })
+        };
+        text.lines().map(parse).collect()
+    }
+
+    /// What `.vst/stats` tells.
+    pub(super) fn stats(&self) -> Result<serde_json::Value, CliError> {
+        let path = self.control("stats");
+        let text = std::fs::read_to_string(&path).map_err(|e| self.failure("asking", e))?;
+        serde_json::from_str(&text).map_err(|_| CliError::Answer { path, answer: text })
+    }
+
+    /// Sends a request whose answer is a line of JSON.
+    fn ask_json<T: DeserializeOwned>(&self, name: &str, request: &str) -> Result<T, CliError> {
+        let path = self.control(name);
+        let mut file = self.open(&path)?;
+        self.send(&mut file, request.as_bytes())?;
+        let answer = self.answer(&file)?;
+        serde_json::from_str(&answer).map_err(|_| CliError::Answer { path, answer })
     }
 
     /// Begins a collection of garbage.

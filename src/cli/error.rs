@@ -78,6 +78,9 @@ pub(super) enum CliError {
         /// The store.
         store: PathBuf,
     },
+    /// Paths that do not fit in one request.
+    #[error("these are too many paths for one restore: name a directory above them, or fewer")]
+    TooManyPaths,
     /// A path argument is empty: perhaps a variable of a script that was not set.
     #[error("an empty path names nothing; `.` is the current directory")]
     EmptyPath,
@@ -92,6 +95,16 @@ pub(super) enum CliError {
     /// Paths come as arguments of their own.
     #[error("restore takes paths behind the revision: `vst restore {revision} {path}`")]
     RestoreTakesPaths {
+        /// The revision.
+        revision: String,
+        /// The path that was tied to it.
+        path: String,
+    },
+    /// All of a commit is exported.
+    #[error(
+        "export takes a whole commit; `vst restore {revision} {path} --to DIR` writes a part of it"
+    )]
+    ExportTakesNoPath {
         /// The revision.
         revision: String,
         /// The path that was tied to it.
@@ -137,6 +150,9 @@ pub(super) enum CliError {
         /// What to do instead.
         advice: String,
     },
+    /// Something could not be written, and has been told.
+    #[error("{0} could not be written, as told above; all the rest is there")]
+    LeftOut(String),
     /// Damage was found, and has been told.
     #[error("the store is damaged")]
     Damaged,
@@ -193,6 +209,7 @@ impl CliError {
             | Self::ShowTakesNoPath(_)
             | Self::CatNeedsPath(_)
             | Self::RestoreTakesPaths { .. }
+            | Self::ExportTakesNoPath { .. }
             | Self::DiffTakesPaths { .. }
             | Self::PathAsRevision { .. }
             | Self::EmptyPath => ExitCode::from(USAGE_EXIT_CODE),

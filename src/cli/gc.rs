@@ -20,7 +20,8 @@ const ASK_INTERVAL: Duration = Duration::from_millis(20);
 /// Drop snapshots that are not to be kept, and free the disk that nothing needs any more
 ///
 /// Without rules every snapshot is kept. With rules, those are kept that one of them names, and
-/// beside them the newest one, HEAD, and what a tag points to. A dropped snapshot is gone for good.
+/// beside them the newest one, HEAD, and what a tag points to. A dropped snapshot is gone for good,
+/// and `vst undo` cannot go back to it.
 ///
 /// Others can use the mount meanwhile. It may be ended at any point: what is kept stays whole.
 #[derive(Debug, Args)]

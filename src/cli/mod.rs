@@ -11,11 +11,13 @@ mod commit_view;
 mod daemon;
 mod diff;
 mod error;
+mod export;
 mod gc;
 mod log;
 mod ls;
 mod mount;
 mod mountinfo;
+mod op;
 mod paint;
 mod patch;
 mod paths;
@@ -24,10 +26,13 @@ mod progress;
 mod restore;
 mod revision;
 mod show;
+mod stats;
 mod status;
+mod tag;
 mod terminal;
 mod time;
 mod umount;
+mod undo;
 mod units;
 mod usage;
 mod users;
@@ -68,6 +73,7 @@ A first look:
   vst log --stat                   all snapshots, and what changed in each
   vst cat HEAD~1:file              a file as it was before the last one
   vst restore HEAD~1 file          and bring it back
+  vst undo                         and take that back
   vst umount ~/work
 
 A REV is the id of a commit or the beginning of one, a tag, HEAD, HEAD~3 (three commits before
@@ -108,8 +114,13 @@ enum Command {
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
     Restore(restore::RestoreArgs),
+    Undo(undo::UndoArgs),
+    Op(op::OpArgs),
+    Tag(tag::TagArgs),
+    Export(export::ExportArgs),
     Gc(gc::GcArgs),
     Verify(verify::VerifyArgs),
+    Stats(stats::StatsArgs),
 }
 
 /// Does what the arguments of the process say, and tells how it went.
@@ -149,8 +160,13 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Ls(args) => ls::run(args, store, terminal),
         Command::Cat(args) => cat::run(args, store, terminal),
         Command::Restore(args) => restore::run(args, store, terminal),
+        Command::Undo(args) => undo::run(args, store, terminal),
+        Command::Op(args) => op::run(args, store, terminal),
+        Command::Tag(args) => tag::run(args, store, terminal),
+        Command::Export(args) => export::run(args, store, terminal),
         Command::Gc(args) => gc::run(args, store, terminal),
         Command::Verify(args) => verify::run(args, store, terminal),
+        Command::Stats(args) => stats::run(args, store, terminal),
     }
 }
 
@@ -167,9 +183,22 @@ mod tests {
 
     #[test]
     fn where_to_work_can_be_told_before_and_behind_every_command() {
-        for command in
-            ["commit", "status", "diff a", "log", "show a", "ls a", "cat a:b", "restore a", "gc"]
-        {
+        for command in [
+            "commit",
+            "status",
+            "diff a",
+            "log",
+            "show a",
+            "ls a",
+            "cat a:b",
+            "restore a",
+            "undo",
+            "op log",
+            "tag",
+            "export a b",
+            "stats",
+            "gc",
+        ] {
             for line in [format!("vst --store s -C d {command}"), format!("vst {command} -C d")] {
                 let cli = Cli::try_parse_from(line.split(' ')).unwrap();
                 assert_eq!(cli.place.directory.as_deref(), Some("d".as_ref()), "{line}");

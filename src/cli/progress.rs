@@ -11,6 +11,8 @@ const DELAY: Duration = Duration::from_millis(500);
 const DRAWS_PER_SECOND: u8 = 10;
 const TEMPLATE: &str =
     "{prefix} {bar:30} {binary_bytes} of {binary_total_bytes}, {msg}, {eta} left";
+/// Where nobody knows how much there is to do.
+const TEMPLATE_WITHOUT_END: &str = "{prefix} {spinner} {binary_bytes}, {msg}";
 
 /// A line that is there while something takes long, on a terminal only.
 pub(super) struct ProgressLine {
@@ -22,12 +24,21 @@ pub(super) struct ProgressLine {
 impl ProgressLine {
     /// Begins to measure. `what` is being done.
     pub(super) fn new(what: &'static str) -> Self {
+        Self::with_template(what, TEMPLATE)
+    }
+
+    /// As `new`, for what nobody knows the end of.
+    pub(super) fn without_end(what: &'static str) -> Self {
+        Self::with_template(what, TEMPLATE_WITHOUT_END)
+    }
+
+    fn with_template(what: &'static str, template: &str) -> Self {
         let is_seen = io::stderr().is_terminal();
         let bar = is_seen.then(|| {
             let target = ProgressDrawTarget::hidden();
             let bar = ProgressBar::with_draw_target(Some(0), target).with_prefix(what);
-            // The template is a constant, so a mistake in it would show at once.
-            if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+            // The templates are constants, so a mistake in one would show at once.
+            if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }
             bar

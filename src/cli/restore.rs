@@ -1,13 +1,14 @@
 //! `vst restore`.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
 use super::daemon::Restored;
 use super::error::CliError;
+use super::export::{Target, export_to};
 use super::paths::path_text;
 use super::place::{Place, View};
 use super::revision::revision_alone;
@@ -19,15 +20,22 @@ use crate::worktree::CommittedTree;
 
 /// Bring the tree, or some paths of it, back to what they were in a commit
 ///
-/// What would be lost is committed first, so that a restore can itself be undone: restore that
-/// commit. What the commit does not have is removed.
+/// What would be lost is committed first, and `vst undo` brings it back. What the commit does not have
+/// is removed.
 ///
 /// Without paths the whole tree becomes what it was, and HEAD is that commit; `vst log --all`
 /// still lists what came after it. With paths HEAD stays, and the paths count as changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RestoreArgs {
-    /// Print JSON: {"commit":"…","saved":"…","restored":3}
+    /// Write them into this directory outside instead, which is missing or empty; each path comes to
+    /// where it is in the tree, and the tree itself stays as it is
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// With --to: write into a directory that is not empty, over what has the same names
+    #[arg(short, long, requires = "to")]
+    force: bool,
+    /// Print JSON: {"commit":"…","saved":"…","restored":3}, or with --to what `vst export --json` does
     #[arg(long)]
     json: bool,
     /// The commit: an id or its beginning, a tag, HEAD, HEAD~3, @{10 minutes ago}
@@ -42,7 +50,8 @@ const EXAMPLES: &str = "\
 Examples:
   vst restore HEAD                      drop all changes since the last commit
   vst restore HEAD~1 src notes.txt      bring two paths back, from the commit before the last
-  vst restore '@{10 minutes ago}'       the whole tree as it was then";
+  vst restore '@{10 minutes ago}'       the whole tree as it was then
+  vst restore HEAD~1 src --to /tmp/old  src of then, in /tmp/old/src";
 
 /// What `--json` prints:
 ///
@@ -70,8 +79,13 @@ pub(super) fn run(
     let revision = revision_alone(&args.revision, refuse)?;
     let mut paths: Vec<Vec<u8>> =
         args.paths.iter().map(|path| place.path_in_tree(path)).collect::<Result<_, _>>()?;
-    if paths.is_empty() {
-        paths.push(Vec::new());
+    if paths.iter().any(Vec::is_empty) {
+        // The top is the whole tree.
+        paths.clear();
+    }
+    if let Some(directory) = &args.to {
+        let to = Target { directory, force: args.force, json: args.json };
+        return export_to(&place, revision, paths, &to, terminal);
     }
     // HEAD means another commit once something was saved, so it is looked up once, before.
     let view = place.view()?;
@@ -88,9 +102,7 @@ pub(super) fn run(
     }
     if let Some(saved) = restored.saved {
         let short = saved.object().short();
-        terminal.line(&format!(
-            "saved what was there as {short}; `vst restore {short}` brings it back"
-        ))?;
+        terminal.line(&format!("saved what was there as {short}; `vst undo` brings it back"))?;
     }
     let short = commit.object().short();
     terminal.line(&format!("restored {} from {short}", count_text(restored.paths, "path")))?;
@@ -112,19 +124,12 @@ fn check_paths(view: &View, commit: &CommitId, paths: &[Vec<u8>]) -> Result<(), 
 }
 
 fn restore(place: &Place, commit: &CommitId, paths: &[Vec<u8>]) -> Result<Restored, CliError> {
-    let mut done = Restored::default();
     if let Some(daemon) = place.daemon() {
-        for path in paths {
-            done.add(daemon.restore(commit, path)?);
-        }
-        return Ok(done);
+        return daemon.restore(commit, paths);
     }
     place.with_repo(|repo| {
-        for path in paths {
-            let path = (!path.is_empty()).then(|| path.clone());
-            let restored = repo.restore(&RestoreRequest { revision: commit.to_string(), path })?;
-            done.add(Restored { saved: restored.saved, paths: restored.paths as u64 });
-        }
-        Ok(done)
+        let request = RestoreRequest { revision: commit.to_string(), paths: paths.to_vec() };
+        let restored = repo.restore(&request)?;
+        Ok(Restored { saved: restored.saved, paths: restored.paths as u64 })
     })
 }

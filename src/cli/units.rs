@@ -26,6 +26,17 @@ fn tenths_of(bytes: u64, unit: usize) -> u128 {
     (u128::from(bytes) * 10 + divisor / 2) / divisor
 }
 
+/// Writes a length of time: `900 ns`, `12.3 µs`, `2.0 ms`, `3.5 s`.
+pub(super) fn nanos_text(nanos: u64) -> String {
+    let (unit, name) = match nanos {
+        0..1_000 => return format!("{nanos} ns"),
+        1_000..1_000_000 => (1_000, "µs"),
+        1_000_000..1_000_000_000 => (1_000_000, "ms"),
+        _ => (1_000_000_000, "s"),
+    };
+    format!("{}.{} {name}", nanos / unit, nanos % unit * 10 / unit)
+}
+
 /// So many of something: `1 commit`, `2 commits`.
 pub(super) fn count_text(count: u64, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
@@ -90,7 +101,16 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, DurationError> {
 mod tests {
     use std::time::Duration;
 
-    use super::{DurationError, SizeError, count_text, parse_duration, parse_size, size_text};
+    use super::{
+        DurationError, SizeError, count_text, nanos_text, parse_duration, parse_size, size_text,
+    };
+
+    #[test]
+    fn short_times_have_a_decimal_and_the_right_unit() {
+        let texts = [0, 999, 1000, 12_345, 999_999, 1_000_000, 3_500_000_000].map(nanos_text);
+        let expected = ["0 ns", "999 ns", "1.0 µs", "12.3 µs", "999.9 µs", "1.0 ms", "3.5 s"];
+        assert_eq!(texts, expected);
+    }
 
     #[test]
     fn one_thing_is_no_several() {

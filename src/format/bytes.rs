@@ -122,6 +122,15 @@ impl<'a> Reader<'a> {
         ObjectId::from_slice(bytes).ok_or_else(|| self.error("the object ends too early"))
     }
 
+    /// Reads an id that may be none.
+    pub fn id_option(&mut self) -> Result<Option<ObjectId>, FormatError> {
+        match self.u8()? {
+            0 => Ok(None),
+            1 => self.id().map(Some),
+            _ => Err(self.error("neither an id nor none")),
+        }
+    }
+
     /// Reads a point in time: seconds in eight bytes, nanoseconds in four.
     pub fn time(&mut self) -> Result<Timestamp, FormatError> {
         let [secs @ .., a, b, c, d] = *self.array::<12>()?;
@@ -201,6 +210,14 @@ impl Default for ShortBytes {
 pub fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
+}
+
+/// Writes an id that may be none: u8 0, or u8 1 and the id.
+pub fn put_id_option(out: &mut Vec<u8>, id: Option<&ObjectId>) {
+    out.push(u8::from(id.is_some()));
+    if let Some(id) = id {
+        out.extend_from_slice(id.as_bytes());
+    }
 }
 
 /// Encodes a point in time. All are equally long, so that a new time of an entry moves nothing

@@ -43,15 +43,17 @@
 //! 3 commit       id author:string message:string time
 //!                                        the tree at the last mark became this commit
 //! 4 switch       id                      the worktree becomes what this state of it tells
+//! 5 deed         deed                    see `format::deed`: the head moved, and the tree stayed
 //! ```
 //!
 //! Behind the last record lie zeros, or the file ends.
 
 use super::bytes::{FormatError, Reader, put_string, put_time, put_varint};
 use super::commit::read_text;
+use super::deed::{put_deed, read_deed};
 use super::op::{LocatedOp, read_op};
 use crate::base::limits::{AUTHOR_BYTES_MAX, MESSAGE_BYTES_MAX};
-use crate::model::{CommitId, ObjectId, Timestamp};
+use crate::model::{CommitId, Deed, ObjectId, Timestamp};
 
 /// Length of the header of a segment.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
@@ -70,6 +72,7 @@ const OPS: u8 = 1;
 const MARK: u8 = 2;
 const COMMIT: u8 = 3;
 const SWITCH: u8 = 4;
+const DEED: u8 = 5;
 
 /// What a record tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +87,8 @@ pub enum Record {
     Commit(CommitMade),
     /// The worktree became what this state of it tells.
     Switch(ObjectId),
+    /// Something was done to the worktree that left its tree as it was.
+    Deed(Deed),
 }
 
 /// What the journal knows of a commit. Its parent is the head of then.
@@ -239,6 +244,12 @@ pub fn put_switch(out: &mut Vec<u8>, state: &ObjectId) {
     out.extend_from_slice(state.as_bytes());
 }
 
+/// Writes the fields of a deed.
+pub fn put_deed_record(out: &mut Vec<u8>, deed: &Deed) {
+    out.push(DEED);
+    put_deed(out, deed);
+}
+
 /// The fields of a record that stands where one of as many bytes was never completed.
 pub fn void_fields(len: usize) -> Vec<u8> {
     vec![VOID; len]
@@ -265,6 +276,7 @@ pub fn decode_record(fields: &[u8], mut payload: &[u8]) -> Result<Record, Format
             Record::Commit(CommitMade { id, time: reader.time()?, author, message })
         }
         SWITCH => Record::Switch(reader.id()?),
+        DEED => Record::Deed(read_deed(&mut reader)?),
         _ => return Err(reader.error("a record of an unknown kind")),
     };
     if !payload.is_empty() {

@@ -1,11 +1,11 @@
 //! The durable state of a worktree: what it knows beyond any commit.
 //!
 //! ```text
-//! worktree = "vw" version:u8(3) root:id side:id? places:id? head:id? next_ino:varint
+//! worktree = "vw" version:u8(4) root:id side:id? places:id? head:id? next_ino:varint
 //!            ctime:time segment:varint offset:varint seq:varint commits:varint sum:varint
-//!            atime:time?
-//!                                              ("id?" is u8 0, or u8 1 and an id; "atime" is left
-//!                                              out where there is none)
+//!            log atime:time?                   ("id?" is u8 0, or u8 1 and an id; "atime" is left
+//!                                              out where there is none; the log is that of
+//!                                              `format::deed`, and not there in version 3)
 //! side     = "vs" version:u8(1) height:u8 item*
 //! item     = ino:varint ctime:time links:varint has:u8 side:id? atime:time?
 //!                                              beside a leaf of a directory's tree; bits 0 and 1
@@ -28,13 +28,16 @@
 
 use std::sync::Arc;
 
-use super::bytes::{FormatError, Reader, put_string, put_time, put_varint};
+use super::bytes::{FormatError, Reader, put_id_option, put_string, put_time, put_varint};
 use super::commit_log::Tally;
+use super::deed::DeedLogState;
 use super::journal::SEGMENT_HEADER_BYTES;
 use crate::base::limits::{INO_MAX, LINKS_MAX, NAME_BYTES_MAX};
 use crate::model::{CommitId, Ino, Name, NodeId, ObjectId, RootId, Timestamp};
 
-const STATE_MAGIC: &[u8; 3] = b"vw\x03";
+const STATE_MAGIC: &[u8; 3] = b"vw\x04";
+/// Of a state without an operation log.
+const STATE_MAGIC_3: &[u8; 3] = b"vw\x03";
 const SIDE_MAGIC: &[u8; 3] = b"vs\x01";
 
 /// The durable state of a worktree.
@@ -58,6 +61,8 @@ pub struct WorktreeState {
     pub journal: JournalPosition,
     /// The commits that had ever been listed, all of them whole.
     pub commits: Tally,
+    /// What was done to it.
+    pub log: DeedLogState,
 }
 
 /// A place in the journal: before a record, or at the end.
@@ -83,9 +88,9 @@ impl WorktreeState {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = STATE_MAGIC.to_vec();
         out.extend_from_slice(self.root.object().as_bytes());
-        put_option(&mut out, self.side.as_ref());
-        put_option(&mut out, self.places.as_ref().map(NodeId::object));
-        put_option(&mut out, self.head.as_ref().map(CommitId::object));
+        put_id_option(&mut out, self.side.as_ref());
+        put_id_option(&mut out, self.places.as_ref().map(NodeId::object));
+        put_id_option(&mut out, self.head.as_ref().map(CommitId::object));
         put_varint(&mut out, self.next_ino);
         put_time(&mut out, self.ctime);
         let JournalPosition { segment, offset, seq } = self.journal;
@@ -93,6 +98,7 @@ impl WorktreeState {
         for number in [segment, offset, seq, count, sum.into()] {
             put_varint(&mut out, number);
         }
+        self.log.put(&mut out);
         if let Some(atime) = self.atime {
             put_time(&mut out, atime);
         }
@@ -102,12 +108,14 @@ impl WorktreeState {
     /// Decodes a state.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut reader = Reader::new(bytes);
-        reader.expect(STATE_MAGIC, "not the state of a worktree in a known version")?;
+        let has_log = !bytes.starts_with(STATE_MAGIC_3);
+        let magic = if has_log { STATE_MAGIC } else { STATE_MAGIC_3 };
+        reader.expect(magic, "not the state of a worktree in a known version")?;
         let mut state = Self {
             root: RootId::new(reader.id()?),
-            side: read_option(&mut reader)?,
-            places: read_option(&mut reader)?.map(NodeId::new),
-            head: read_option(&mut reader)?.map(CommitId::new),
+            side: reader.id_option()?,
+            places: reader.id_option()?.map(NodeId::new),
+            head: reader.id_option()?.map(CommitId::new),
             next_ino: reader.varint()?,
             ctime: reader.time()?,
             atime: None,
@@ -117,7 +125,11 @@ impl WorktreeState {
                 seq: reader.varint()?,
             },
             commits: Tally { count: reader.varint()?, sum: reader.varint_u32()? },
+            log: DeedLogState::default(),
         };
+        if has_log {
+            state.log = DeedLogState::read(&mut reader)?;
+        }
         if !reader.is_at_end() {
             state.atime = Some(reader.time()?);
         }
@@ -126,21 +138,6 @@ impl WorktreeState {
         }
         reader.finish()?;
         Ok(state)
-    }
-}
-
-fn put_option(out: &mut Vec<u8>, id: Option<&ObjectId>) {
-    out.push(u8::from(id.is_some()));
-    if let Some(id) = id {
-        out.extend_from_slice(id.as_bytes());
-    }
-}
-
-fn read_option(reader: &mut Reader<'_>) -> Result<Option<ObjectId>, FormatError> {
-    match reader.u8()? {
-        0 => Ok(None),
-        1 => reader.id().map(Some),
-        _ => Err(reader.error("neither an id nor none")),
     }
 }
 
@@ -253,4 +250,55 @@ fn count(reader: &mut Reader<'_>) -> Result<u64, FormatError> {
         return Err(reader.error("a file has too many names"));
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{JournalPosition, STATE_MAGIC_3, WorktreeState};
+    use crate::format::commit_log::Tally;
+    use crate::format::deed::DeedLogState;
+    use crate::model::{CommitId, Deed, DeedKind, ObjectId, RootId, Timestamp};
+
+    fn state(atime: Option<Timestamp>, log: DeedLogState) -> WorktreeState {
+        let id = ObjectId::from_bytes([7; 32]);
+        WorktreeState {
+            root: RootId::new(id),
+            side: Some(id),
+            places: None,
+            head: Some(CommitId::new(id)),
+            next_ino: 9,
+            ctime: Timestamp { secs: 1, nanos: 2 },
+            atime,
+            journal: JournalPosition { segment: 3, offset: 400, seq: 5 },
+            commits: Tally { count: 6, sum: 7 },
+            log,
+        }
+    }
+
+    #[test]
+    fn a_state_round_trips_and_one_of_the_version_before_has_an_empty_log() {
+        let deed = Deed {
+            time: Timestamp { secs: 8, nanos: 9 },
+            what: DeedKind::Commit,
+            before: None,
+            after: Some(CommitId::new(ObjectId::from_bytes([7; 32]))),
+        };
+        let id = ObjectId::from_bytes([1; 32]);
+        let log = DeedLogState { first: 33, blocks: vec![id], recent: vec![deed; 3] };
+        for atime in [None, Some(Timestamp { secs: -1, nanos: 3 })] {
+            let whole = state(atime, log.clone());
+            let bytes = whole.encode();
+            assert_eq!(WorktreeState::decode(&bytes), Ok(whole));
+            // What version 3 has is all but the log.
+            let without = state(atime, DeedLogState::default());
+            let bytes = without.encode();
+            let mut log_bytes = Vec::new();
+            without.log.put(&mut log_bytes);
+            let atime_bytes = if atime.is_some() { 12 } else { 0 };
+            let at = bytes.len() - atime_bytes - log_bytes.len();
+            assert_eq!(bytes[at..at + log_bytes.len()], log_bytes);
+            let old = [STATE_MAGIC_3, &bytes[3..at], &bytes[at + log_bytes.len()..]].concat();
+            assert_eq!(WorktreeState::decode(&old), Ok(without));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Layer 1: the plain values that everything else speaks of. No I/O, no encoding, no locks.
 
 mod commit;
+mod deed;
 mod entry;
 mod id;
 mod name;
@@ -10,6 +11,7 @@ mod time;
 mod xattr;
 
 pub use commit::Commit;
+pub use deed::{Deed, DeedKind};
 pub use entry::{Content, Entry, EntryBody, EntryXattrs, FileKind, Meta};
 pub use id::{ChunkId, CommitId, IdParseError, IdPrefix, NodeId, ObjectId, RootId, XattrsId};
 pub use name::{Name, NameError};

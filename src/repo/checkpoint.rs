@@ -23,7 +23,8 @@ use crate::worktree::{CommitCounts, Committed, Sides, Snapshot, StoredFile, Unst
 
 /// What was hashed and is not in the store yet.
 pub(super) struct Unwritten {
-    pub(super) unstored: Unstored,
+    /// None if that is in the store already.
+    pub(super) unstored: Option<Unstored>,
     /// The commit that was made of it, and its object.
     pub(super) commit: Option<(CommitRecord, Vec<u8>)>,
 }
@@ -49,7 +50,9 @@ pub(super) fn write_to(
 ) -> Result<(), RepoError> {
     let packs: &PackStore = store.packs();
     for Unwritten { unstored, commit } in &mut *taken {
-        let_go(unstored.store(hasher, packs, packs)?);
+        if let Some(unstored) = unstored {
+            let_go(unstored.store(hasher, packs, packs)?);
+        }
         if let Some((record, bytes)) = commit {
             packs.put(ObjectKind::Commit, record.id.object(), bytes)?;
         }
@@ -211,7 +214,7 @@ impl Repo {
         if commit.is_some() {
             self.unwritten_commits.fetch_add(1, Ordering::AcqRel);
         }
-        self.queue.lock().push_back(Unwritten { unstored, commit });
+        self.queue.lock().push_back(Unwritten { unstored: Some(unstored), commit });
         Ok(())
     }
 
@@ -316,6 +319,7 @@ impl Repo {
             atime: tree.top().atime,
             journal,
             commits: self.store().commits().tally(),
+            log: tree.log.store(packs)?,
         };
         let bytes = state.encode();
         let id = ObjectId::from_bytes(hash(&bytes));

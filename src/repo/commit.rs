@@ -15,7 +15,7 @@ use crate::format::commit_log::CommitRecord;
 use crate::format::journal::{CommitMade, put_commit, put_mark};
 use crate::hash::hash;
 use crate::journal::{RecordBuffer, Urgency};
-use crate::model::{Commit, CommitId, ObjectId, RootId, Timestamp};
+use crate::model::{Commit, CommitId, Deed, DeedKind, ObjectId, RootId, Timestamp};
 use crate::store::Durability;
 
 /// What a commit is asked for with.
@@ -123,7 +123,8 @@ impl Repo {
             put_commit(record.fields(), &made);
             self.journal.reserve(0, Urgency::MakesRoom)?;
             self.journal.append(&mut record, &[], 0, JOURNAL_COMMIT_COST)?;
-            live.head = Some(made.id);
+            let after = Some(made.id);
+            live.note(Deed { time, what: DeedKind::Commit, before: head, after });
             Ok(())
         })?;
         committing.head_root = Some(root);

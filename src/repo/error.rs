@@ -11,7 +11,7 @@ use crate::model::{CommitId, ObjectError, ObjectId};
 use crate::store::StoreError;
 use crate::worktree::OpError;
 
-use super::{GcRequestError, RevisionError};
+use super::{GcRequestError, RevisionError, TagName, TagNameError};
 
 /// Why a repository cannot do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,43 @@ pub enum RepoError {
         /// The commit.
         commit: CommitId,
     },
+    /// Nothing was done that could be taken back, or nothing that is still known.
+    #[error("there is nothing to take back: `vst op log` tells what was done")]
+    NothingToUndo,
+    /// A text cannot be the name of a tag.
+    #[error(transparent)]
+    TagName(#[from] TagNameError),
+    /// There is a tag of that name.
+    #[error("the tag {name} names commit {commit}: `vst tag -f {name}` moves it")]
+    TagExists {
+        /// The tag.
+        name: TagName,
+        /// What it names, in short.
+        commit: String,
+    },
+    /// There is no tag of that name.
+    #[error("there is no tag {name}: `vst tag` lists those that there are")]
+    NoTag {
+        /// The tag.
+        name: TagName,
+    },
+    /// A change of a tag was asked for in words that mean none.
+    #[error("a tag is changed by `make NAME REV`, `move NAME REV` or `delete NAME`")]
+    TagRequest,
+    /// A directory that is to be written to has something in it.
+    #[error("{} is not empty: choose another directory, or --force to write into it", dir.display())]
+    NotEmpty {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A plain tree cannot be written.
+    #[error("{context}: {source}")]
+    Export {
+        /// What was being done, with the path.
+        context: String,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
     /// A collection goes on already.
     #[error("garbage is being collected already: wait until that has ended")]
     Collecting,
@@ -84,7 +121,9 @@ impl RepoError {
             Self::Journal(error) => error.io(),
             Self::Object(ObjectError::Io { source, .. })
             | Self::Op(OpError::Object(ObjectError::Io { source, .. })) => Some(source),
-            Self::Store(StoreError::Io { source, .. }) => Some(source),
+            Self::Store(StoreError::Io { source, .. }) | Self::Export { source, .. } => {
+                Some(source)
+            }
             _ => None,
         }
     }

@@ -20,7 +20,7 @@ use crate::base::limits::SPACE_LIVE_PERCENT_MAX;
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, MutexGuard};
 use crate::format::pack::{ENTRY_BYTES, RECORD_HEADER_BYTES};
-use crate::model::{CommitId, Timestamp};
+use crate::model::{CommitId, DeedKind, Timestamp};
 use crate::store::{CollectOptions, Collected, ObjectInfo, ObjectStore};
 
 /// What a collection did, or would do.
@@ -171,6 +171,12 @@ impl Repo {
         if !unkept.is_empty() {
             if !request.dry_run {
                 self.store().commits().retain(|id| keep.contains(id))?;
+                let what = DeedKind::Collect { dropped: unkept.len() as u64 };
+                // They are gone, whether or not that can be noted, and durably so.
+                let noted = self.note(what, None, &mut self.committing.lock());
+                if let Err(error) = noted.and_then(|()| Ok(self.journal.sync()?)) {
+                    log::warn!("the operation log lacks a collection: {error}");
+                }
             }
             *dropped = unkept;
         }

@@ -5,7 +5,7 @@
 //! their records are appended to the journal. `committing` makes commits one after another, and is
 //! held while they hash. `storing` makes what goes to the store come one after another. It and
 //! `collecting`, which lets only one collect garbage, are the only ones that are held while a disk
-//! is waited for, but for a restore, which lets no commit come between.
+//! is waited for, but for a restore and an undo, which let no commit come between.
 
 mod checkpoint;
 mod commit;
@@ -17,6 +17,7 @@ mod history;
 mod keeper;
 mod mark;
 mod mend;
+mod plain;
 mod reach;
 mod recover;
 mod restore;
@@ -24,8 +25,11 @@ mod retention;
 mod revision;
 mod settler;
 mod status;
+mod tag;
 #[cfg(test)]
 mod tests;
+mod undo;
+mod usage;
 mod verify;
 mod walk;
 
@@ -60,9 +64,13 @@ pub use gc::{GcProgress, GcReport};
 pub use gc_request::{GcRequest, GcRequestError};
 pub use history::{History, LogEntry};
 pub use mend::{Mended, mend};
+pub use plain::{ExportRequest, Exported, LeftOut, export};
 pub use restore::{RestoreRequest, Restored, Touched};
 pub use retention::Retention;
 pub use revision::{Revision, RevisionError};
+pub use tag::{TagChange, TagName, TagNameError, TagRequest, Tagged};
+pub use undo::Undone;
+pub use usage::Usage;
 pub use verify::{Holder, Hurt, Verified, verify};
 
 /// How a repository is opened.

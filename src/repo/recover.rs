@@ -9,11 +9,12 @@ use super::checkpoint::{Unwritten, write_to};
 use super::commit::commit_object;
 use super::{History, Repo, RepoError, RepoOptions};
 use crate::base::limits::{BACKGROUND_PART, CHUNK_BYTES_MIN, SETTLE_FILES_LOCKED_MAX};
+use crate::format::commit::decode_commit;
 use crate::format::commit_log::CommitRecord;
 use crate::format::journal::{CommitMade, Record};
 use crate::format::worktree::WorktreeState;
 use crate::journal::{Journal, JournalError};
-use crate::model::{CommitId, Ino, ObjectId, RootId, Timestamp};
+use crate::model::{CommitId, Deed, DeedKind, Ino, ObjectId, RootId, Timestamp};
 use crate::store::{OpenOptions, PackStore, Store};
 use crate::worktree::tree::Hasher;
 use crate::worktree::{Snapshot, Worktree, hash_files};
@@ -138,6 +139,7 @@ impl<'a> Replay<'a> {
             }
             Record::Commit(made) => self.commit(made)?,
             Record::Switch(state) => self.switch(&state)?,
+            Record::Deed(deed) => self.deed(deed)?,
         }
         Ok(())
     }
@@ -188,7 +190,7 @@ impl<'a> Replay<'a> {
         let mut unstored = snapshot.unstored(&committed);
         drop(snapshot);
         unstored.store_xattrs(packs)?;
-        self.queue.push_back(Unwritten { unstored, commit: describe(root) });
+        self.queue.push_back(Unwritten { unstored: Some(unstored), commit: describe(root) });
         self.changed.extend(committed.directories());
         self.tree.publish(committed);
         if self.tree.dirty_bytes() > self.dirty_bytes_max || self.queue.len() > QUEUE_MAX {
@@ -199,11 +201,15 @@ impl<'a> Replay<'a> {
 
     /// The root that a commit has, which may not be stored yet.
     fn root_of(&self, id: &CommitId) -> Result<RootId, RepoError> {
-        let is_it = |unwritten: &&Unwritten| {
-            unwritten.commit.as_ref().is_some_and(|(record, _)| record.id == *id)
+        let made = |unwritten: &Unwritten| {
+            let (record, bytes) = unwritten.commit.as_ref()?;
+            (record.id == *id).then(|| bytes.clone())
         };
-        match self.queue.iter().find(is_it) {
-            Some(unwritten) => Ok(unwritten.unstored.root()),
+        match self.queue.iter().find_map(made) {
+            Some(bytes) => match decode_commit(&bytes) {
+                Ok(commit) => Ok(commit.root),
+                Err(error) => Err(RepoError::damaged(id.object(), error)),
+            },
             None => Ok(self.history.commit(id)?.root),
         }
     }
@@ -227,8 +233,16 @@ impl<'a> Replay<'a> {
         if found != id {
             return Err(self.unreplayable(format!("commit {id} became {found}")));
         }
-        self.tree.head = Some(id);
+        self.tree.note(Deed { time, what: DeedKind::Commit, before: head, after: Some(id) });
         self.head_root = Some(root);
+        Ok(())
+    }
+
+    fn deed(&mut self, deed: Deed) -> Result<(), RepoError> {
+        if deed.after != self.tree.head {
+            self.head_root = deed.after.map(|head| self.root_of(&head)).transpose()?;
+        }
+        self.tree.note(deed);
         Ok(())
     }
 

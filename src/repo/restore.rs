@@ -1,43 +1,51 @@
-//! Restoring: the tree, or a path of it, becomes what it was in a commit.
+//! Restoring: the tree, or some paths of it, become what they were in a commit.
 //!
-//! What is there now is committed first, if any of it would be lost. The difference is then
-//! applied, as ordinary operations, to a clone of the tree, which takes the tree's place at once:
-//! nobody sees a restore half done, and a failure leaves everything as it was. It costs what the
-//! difference costs.
+//! The difference is applied, as ordinary operations, to a clone of the tree, which takes the tree's
+//! place at once: nobody sees a restore half done, and a failure leaves everything as it was. It costs
+//! what the difference costs. In the same moment what was there becomes a commit, if any of it would
+//! be lost, so that no write comes between the two.
 //!
 //! A file that is in both trees keeps its inode, so that one who has it open sees the restored
 //! content. Files with several names are put together anew if names were tied or untied since.
+//!
+//! In the operation log a restore and the commit that it made first are one deed, which tells the
+//! head of before both: that is what there was, and what taking it back brings back.
 
-use std::collections::{BTreeMap, HashMap};
+mod plan;
+
 use std::sync::atomic::Ordering;
 
-use super::{CommitRequest, Repo, RepoError, Revision};
-use crate::base::limits::{JOURNAL_COMMIT_COST, RESTORE_TRIES_MAX};
-use crate::format::journal::put_switch;
-use crate::format::root::Root;
+pub(super) use self::plan::Goal;
+use super::checkpoint::Unwritten;
+use super::commit::commit_object;
+use super::{Committing, Repo, RepoError, Revision, Storing};
+use crate::base::limits::{JOURNAL_COMMIT_COST, MESSAGE_BYTES_MAX, RESTORE_TRIES_MAX};
+use crate::base::sync::MutexGuard;
+use crate::format::commit_log::CommitRecord;
+use crate::format::journal::{CommitMade, put_commit, put_mark, put_switch};
 use crate::format::worktree::JournalPosition;
 use crate::journal::{RecordBuffer, Urgency};
-use crate::model::{
-    CommitId, Entry, FileKind, Ino, Name, ObjectId, ObjectSource, Op, RootId, Timestamp,
-};
+use crate::model::{CommitId, Deed, DeedKind, Ino, Name, ObjectId, RootId, Timestamp};
 use crate::store::Durability;
+use crate::worktree::Worktree;
 use crate::worktree::tree::Hasher;
-use crate::worktree::{ChangeKind, CommittedTree, DiffOptions, OpError, Worktree, diff_entries};
 
 /// What to restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoreRequest {
     /// The revision to go back to.
     pub revision: String,
-    /// The path to restore, or the whole tree.
-    pub path: Option<Vec<u8>>,
+    /// The paths to restore; none for the whole tree.
+    pub paths: Vec<Vec<u8>>,
 }
 
 impl RestoreRequest {
-    /// Understands `REV` and `REV:PATH`.
+    /// Understands `REV` and `REV:PATH`, and further paths behind that, each after a NUL.
     pub fn parse(text: &str) -> Self {
         let Revision { revision, path } = Revision::split(text);
-        Self { revision: revision.to_owned(), path: path.map(|path| path.as_bytes().to_vec()) }
+        let paths = path.into_iter().flat_map(|paths| paths.split('\0'));
+        let paths = paths.map(|path| path.as_bytes().to_vec()).collect();
+        Self { revision: revision.to_owned(), paths }
     }
 }
 
@@ -63,39 +71,87 @@ pub enum Touched {
     Removed(Ino),
 }
 
+/// A commit that is to be the head, and its root.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) id: Option<CommitId>,
+    pub(super) root: Option<RootId>,
+}
+
+/// What the tree is to become, and what is to be said of it.
+pub(super) struct Switch<'a> {
+    pub(super) goal: Goal<'a>,
+    /// The head afterwards, unless that stays.
+    pub(super) head: Option<Head>,
+    /// The message of the commit of what would be lost.
+    pub(super) message: String,
+    /// What was done, with that commit.
+    pub(super) deed: &'a dyn Fn(Option<CommitId>) -> DeedKind,
+}
+
 impl Repo {
-    /// Restores the tree or a path of it. The tree then stands on that commit; after the restore
-    /// of a path it stands where it stood.
+    /// Restores the tree or paths of it. The tree then stands on that commit; after the restore
+    /// of paths it stands where it stood.
     pub fn restore(&self, request: &RestoreRequest) -> Result<Restored, RepoError> {
-        let before = self.head();
+        self.make_room(Urgency::MakesRoom)?;
         self.write_commits()?;
-        let id = self.history().resolve(&request.revision, before)?;
-        let target = self.history().commit(&id)?.root;
+        let commit = self.history().resolve(&request.revision, self.head())?;
+        let root = self.history().commit(&commit)?.root;
         let message = format!("before restore of {}", request.revision);
-        let saved = self.commit(&CommitRequest { message, ..CommitRequest::default() })?;
-        let mut restored = self.replace(request, id, target)?;
-        restored.saved = (Some(saved) != before).then_some(saved);
+        if message.len() > MESSAGE_BYTES_MAX {
+            return Err(RepoError::MessageTooLong { max: MESSAGE_BYTES_MAX });
+        }
+        let is_whole = request.paths.is_empty();
+        let scopes = scopes_of(&request.paths);
+        let paths = if is_whole { 0 } else { scopes.len() as u64 };
+        let switch = Switch {
+            goal: Goal { commit, root, scopes: &scopes },
+            head: is_whole.then_some(Head { id: Some(commit), root: Some(root) }),
+            message,
+            deed: &|saved| DeedKind::Restore { commit, paths, saved },
+        };
+        let restored = self.with_room(|| {
+            let mut storing = self.storing.lock();
+            // A collection may have dropped it a moment ago.
+            self.check_listed(&commit)?;
+            let mut committing = self.committing.lock();
+            self.switch(&switch, &mut storing, &mut committing)
+        })?;
         if self.options.durability == Durability::Strict {
             self.sync()?;
         }
         Ok(restored)
     }
 
-    fn replace(
-        &self,
-        request: &RestoreRequest,
-        id: CommitId,
-        target: RootId,
-    ) -> Result<Restored, RepoError> {
-        let mut storing = self.storing.lock();
-        // A collection may have dropped it a moment ago.
-        if self.store().commits().find(&id).is_none() {
-            return Err(RepoError::Dropped { commit: id });
+    /// Fails if a commit is not there any more. Who holds `storing` can rely on it.
+    pub(super) fn check_listed(&self, commit: &CommitId) -> Result<(), RepoError> {
+        match self.store().commits().find(commit) {
+            Some(_) => Ok(()),
+            None => Err(RepoError::Dropped { commit: *commit }),
         }
-        let mut committing = self.committing.lock();
+    }
+
+    /// Puts another tree in place of this one.
+    pub(super) fn switch(
+        &self,
+        switch: &Switch<'_>,
+        storing: &mut MutexGuard<'_, Storing>,
+        committing: &mut MutexGuard<'_, Committing>,
+    ) -> Result<Restored, RepoError> {
+        let before = self.head();
         for attempt in 1.. {
-            let root = self.hash_locked(&mut committing)?;
-            self.write_queue(&mut storing)?;
+            let mut record = RecordBuffer::new();
+            let time = Timestamp::now();
+            let hashed = self.begin(committing, |repo| {
+                // What would be lost may become a commit.
+                put_mark(record.fields());
+                repo.journal.reserve(0, Urgency::MakesRoom)?;
+                repo.journal.append(&mut record, &[], 0, 0)?;
+                Ok(())
+            })?;
+            let (root, point) = (hashed.committed.root, hashed.point);
+            self.finish(committing, hashed, None, |_| Ok(()))?;
+            self.write_queue(storing)?;
             let (mut next, changes) = {
                 let live = self.live.read();
                 (live.clone(), self.changes.load(Ordering::Acquire))
@@ -103,19 +159,38 @@ impl Repo {
             if next.is_dirty() && attempt < RESTORE_TRIES_MAX {
                 continue;
             }
-            let restored = self.plan(root, &mut next, request, id, target)?;
-            if request.path.is_none() {
-                next.head = Some(id);
-            }
+            let mut restored = plan::apply(&switch.goal, (&mut next, root), self.source())?;
+            let saving = (committing.head_root != Some(root)).then(|| {
+                let (author, message) = (self.options.author.clone(), switch.message.clone());
+                let (id, bytes) =
+                    commit_object(root, before, time, author.clone(), message.clone());
+                (CommitMade { id, time, author, message }, bytes)
+            });
+            restored.saved = saving.as_ref().map(|(made, _)| made.id);
+            let what = (switch.deed)(restored.saved);
+            let after = switch.head.map_or(restored.saved.or(before), |head| head.id);
+            next.note(Deed { time: Timestamp::now(), what, before, after });
             let state = self.save_apart(&mut next, &committing.changed, &mut storing.hasher)?;
+            // A commit must not be acknowledged before what is in it.
+            self.journal.wait_for_payloads(&point)?;
             let mut live = self.live.write();
             if self.changes.load(Ordering::Acquire) == changes {
-                let mut record = RecordBuffer::new();
-                put_switch(record.fields(), &state);
+                // Room for both, so that there is none for one of them alone.
                 self.journal.reserve(0, Urgency::Ordinary)?;
+                if let Some((made, _)) = &saving {
+                    record.clear();
+                    put_commit(record.fields(), made);
+                    self.journal.append(&mut record, &[], 0, JOURNAL_COMMIT_COST)?;
+                }
+                record.clear();
+                put_switch(record.fields(), &state);
                 self.journal.append(&mut record, &[], 0, JOURNAL_COMMIT_COST)?;
-                if request.path.is_none() {
-                    committing.head_root = Some(target);
+                if let Some((made, bytes)) = saving {
+                    self.list_saved(&made, bytes);
+                    committing.head_root = Some(root);
+                }
+                if let Some(head) = switch.head {
+                    committing.head_root = head.root;
                 }
                 committing.changed.clear();
                 *live = next;
@@ -127,6 +202,16 @@ impl Repo {
             }
         }
         Err(RepoError::Busy)
+    }
+
+    /// Leaves a commit to be listed whose tree is in the store.
+    fn list_saved(&self, made: &CommitMade, bytes: Vec<u8>) {
+        let listed = CommitRecord { id: made.id, time: made.time };
+        self.unwritten_commits.fetch_add(1, Ordering::AcqRel);
+        self.queue.lock().push_back(Unwritten { unstored: None, commit: Some((listed, bytes)) });
+        *self.newest.lock() = Some(listed);
+        self.stats().commits.fetch_add(1, Ordering::Relaxed);
+        self.keeper.write_soon();
     }
 
     /// Brings a tree that nobody else knows into the store, durably, and returns its state: what
@@ -154,242 +239,50 @@ impl Repo {
         packs.sync()?;
         Ok(state)
     }
+}
 
-    fn plan(
-        &self,
-        root: RootId,
-        next: &mut Worktree,
-        request: &RestoreRequest,
-        id: CommitId,
-        target: RootId,
-    ) -> Result<Restored, RepoError> {
-        let src = self.source();
-        let (old, new) = (CommittedTree::open(&root, src)?, CommittedTree::open(&target, src)?);
-        let scope = normal(request.path.as_deref().unwrap_or_default());
-        let (was, is) = (old.find(&scope, src)?, new.find(&scope, src)?);
-        if is.is_none() {
-            let path = String::from_utf8_lossy(&scope).into_owned();
-            return Err(RepoError::NoPath { path, commit: id.object().short() });
+/// Paths as they are looked for, without those that lie in others; the whole tree if there are
+/// none.
+pub(super) fn scopes_of(paths: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    if paths.is_empty() {
+        return vec![Vec::new()];
+    }
+    let mut scopes: Vec<Vec<u8>> = paths.iter().map(|path| plan::normal(path)).collect();
+    // What contains others is shorter than they are.
+    scopes.sort_by_key(Vec::len);
+    let mut apart: Vec<Vec<u8>> = Vec::new();
+    for scope in scopes {
+        if !apart.iter().any(|above| plan::within(&scope, above)) {
+            apart.push(scope);
         }
-        let options = DiffOptions { renames: false, whole_directories: false, exact: true };
-        let changes = diff_entries(&scope, was, is, src, &options)?;
-        let restore = Restore {
-            tree: next,
-            src,
-            new: &new,
-            time: Timestamp::now(),
-            done: Restored { paths: changes.len(), ..Restored::default() },
-            groups: HashMap::new(),
+    }
+    apart
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RestoreRequest, scopes_of};
+
+    #[test]
+    fn a_path_in_another_is_restored_with_that() {
+        let scopes = |paths: &[&str]| {
+            let paths: Vec<_> = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
+            let text = |path| String::from_utf8(path).unwrap();
+            scopes_of(&paths).into_iter().map(text).collect::<Vec<_>>()
         };
-        let mut gone = Vec::new();
-        let mut came: BTreeMap<Vec<u8>, Entry> = BTreeMap::new();
-        let mut changed = Vec::new();
-        for change in changes {
-            match (change.kind, change.old, change.new) {
-                (ChangeKind::Deleted, ..) => gone.push(change.path),
-                (_, Some(old), Some(new)) if old.meta.kind != new.meta.kind => {
-                    gone.push(change.path.clone());
-                    came.insert(change.path, new);
-                }
-                (_, None, Some(new)) => drop(came.insert(change.path, new)),
-                (_, _, Some(new)) => changed.push((change.path, new)),
-                (_, _, None) => gone.push(change.path),
-            }
-        }
-        if links_of(&old, src)? != links_of(&new, src)? {
-            for path in restore.tree.linked_paths(src)? {
-                if within(&path, &scope) {
-                    restore.retie(path, &mut gone, &mut came)?;
-                }
-            }
-            let tied: Vec<_> = changed.extract_if(.., |(_, entry)| entry.linked).collect();
-            for (path, _) in tied {
-                restore.retie(path, &mut gone, &mut came)?;
-            }
-            changed.retain(|(path, _)| !came.contains_key(path));
-        }
-        gone.sort();
-        gone.dedup();
-        restore.run(&gone, came, changed, &scope)
-    }
-}
-
-fn links_of(
-    tree: &CommittedTree,
-    src: &dyn ObjectSource,
-) -> Result<Option<crate::model::NodeId>, RepoError> {
-    let id = tree.id().object();
-    let root = Root::decode(&src.get(id)?).map_err(|e| RepoError::damaged(id, e))?;
-    Ok(root.links)
-}
-
-/// A path without empty names and `.`.
-fn normal(path: &[u8]) -> Vec<u8> {
-    let names = path.split(|b| *b == b'/').filter(|name| !matches!(*name, b"" | b"."));
-    names.collect::<Vec<_>>().join(&b'/')
-}
-
-fn within(path: &[u8], scope: &[u8]) -> bool {
-    scope.is_empty() || path.strip_prefix(scope).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
-}
-
-/// A restore being applied.
-struct Restore<'a> {
-    tree: &'a mut Worktree,
-    src: &'a dyn ObjectSource,
-    new: &'a CommittedTree,
-    time: Timestamp,
-    done: Restored,
-    /// Files with several names that were made already, by the group they are known by.
-    groups: HashMap<ObjectId, Ino>,
-}
-
-impl Restore<'_> {
-    fn run(
-        mut self,
-        gone: &[Vec<u8>],
-        came: BTreeMap<Vec<u8>, Entry>,
-        changed: Vec<(Vec<u8>, Entry)>,
-        scope: &[u8],
-    ) -> Result<Restored, RepoError> {
-        // Directories whose times the operations change, and which get their own back last. The
-        // one above what is restored stays as the operations leave it.
-        let mut directories: BTreeMap<Vec<u8>, Option<Entry>> = BTreeMap::new();
-        for path in gone.iter().chain(came.keys()).filter(|path| !path.is_empty()) {
-            let parent = split(path).0;
-            if within(parent, scope) {
-                directories.insert(parent.to_vec(), None);
-            }
-        }
-        for path in gone.iter().rev() {
-            self.remove(path)?;
-        }
-        for (path, entry) in changed {
-            if entry.meta.kind == FileKind::Directory {
-                directories.insert(path, Some(entry));
-            } else {
-                let ino = self.walk(&path)?.ok_or(OpError::NotFound)?;
-                self.revert(ino, entry)?;
-            }
-        }
-        for (path, entry) in came {
-            let directory = entry.meta.kind == FileKind::Directory;
-            self.make(&path, &entry)?;
-            if directory {
-                directories.insert(path, Some(entry));
-            }
-        }
-        for (path, entry) in directories.into_iter().rev() {
-            let entry = match entry {
-                Some(entry) => Some(entry),
-                None => self.new.find(&path, self.src)?,
-            };
-            if let (Some(entry), Some(ino)) = (entry, self.walk(&path)?) {
-                self.revert(ino, entry)?;
-            }
-        }
-        Ok(self.done)
+        assert_eq!(scopes(&[]), [""]);
+        assert_eq!(scopes(&["a/b", "./a//", "ab", "a/b/c"]), ["a", "ab"]);
+        assert_eq!(scopes(&["a", "/", "b"]), [""]);
     }
 
-    /// Has a path removed and made again, so that it is tied to others as the commit has it.
-    fn retie(
-        &self,
-        path: Vec<u8>,
-        gone: &mut Vec<Vec<u8>>,
-        came: &mut BTreeMap<Vec<u8>, Entry>,
-    ) -> Result<(), RepoError> {
-        match self.new.find(&path, self.src)? {
-            Some(entry) if entry.meta.kind != FileKind::Directory => {
-                gone.push(path.clone());
-                came.insert(path, entry);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// The inode that a path leads to, brought into memory.
-    fn walk(&mut self, path: &[u8]) -> Result<Option<Ino>, RepoError> {
-        let mut ino = Ino::ROOT;
-        for name in path.split(|b| *b == b'/').filter(|name| !name.is_empty()) {
-            let Ok(name) = Name::new(name) else { return Ok(None) };
-            let Some(found) = self.tree.lookup(ino, &name, self.src)? else { return Ok(None) };
-            self.tree.load(ino, &name, &found, self.src)?;
-            ino = found.ino;
-        }
-        Ok(Some(ino))
-    }
-
-    /// The directory that a path is in, and the last name; directories that are missing, above
-    /// a path that is restored alone, are made as the commit has them.
-    fn parent(&mut self, path: &[u8]) -> Result<(Ino, Name), RepoError> {
-        let (parent, last) = split(path);
-        let name = Name::new(last).map_err(|_| OpError::Invalid)?;
-        if let Some(ino) = self.walk(parent)? {
-            return Ok((ino, name));
-        }
-        let entry = self.new.find(parent, self.src)?.ok_or(OpError::NotFound)?;
-        self.make(parent, &entry)?;
-        let ino = self.walk(parent)?.ok_or(OpError::NotFound)?;
-        Ok((ino, name))
-    }
-
-    fn remove(&mut self, path: &[u8]) -> Result<(), RepoError> {
-        let (parent, last) = split(path);
-        let name = Name::new(last).map_err(|_| OpError::Invalid)?;
-        let Some(parent) = self.walk(parent)? else { return Ok(()) };
-        let Some(ino) = self.walk(path)? else { return Ok(()) };
-        let directory = self.tree.find(ino).is_some_and(|inode| inode.is_directory());
-        let time = self.time;
-        let op = match directory {
-            true => Op::Rmdir { parent, name: name.clone(), time },
-            false => Op::Unlink { parent, name: name.clone(), time },
+    #[test]
+    fn paths_follow_the_revision_and_each_other() {
+        let parse = |text| {
+            let RestoreRequest { revision, paths } = RestoreRequest::parse(text);
+            (revision, paths.into_iter().map(|p| String::from_utf8(p).unwrap()).collect::<Vec<_>>())
         };
-        self.tree.apply(&op, self.src)?;
-        self.done.touched.push(Touched::Entry(parent, name));
-        self.done.touched.push(Touched::Inode(parent));
-        self.done.touched.push(match self.tree.find(ino) {
-            Some(inode) if inode.names.is_empty() => Touched::Removed(ino),
-            _ => Touched::Inode(ino),
-        });
-        Ok(())
-    }
-
-    fn make(&mut self, path: &[u8], entry: &Entry) -> Result<(), RepoError> {
-        let (parent, name) = self.parent(path)?;
-        let time = self.time;
-        let record = match entry.linked {
-            true => self.new.link_record(path, self.src)?,
-            false => None,
-        };
-        let made = record.and_then(|record| self.groups.get(&record.group).copied());
-        let op = match made {
-            Some(ino) => Op::Link { ino, parent, name: name.clone(), time },
-            None => {
-                let ino = self.tree.allocate_ino();
-                if let Some(record) = record {
-                    self.groups.insert(record.group, ino);
-                }
-                Op::Adopt { parent, name: name.clone(), ino, entry: entry.clone(), time }
-            }
-        };
-        self.tree.apply(&op, self.src)?;
-        self.done.touched.push(Touched::Entry(parent, name));
-        self.done.touched.push(Touched::Inode(parent));
-        Ok(())
-    }
-
-    fn revert(&mut self, ino: Ino, entry: Entry) -> Result<(), RepoError> {
-        self.tree.apply(&Op::Revert { ino, entry, time: self.time }, self.src)?;
-        self.done.touched.push(Touched::Inode(ino));
-        Ok(())
-    }
-}
-
-/// The path of the directory, and the last name.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|b| *b == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (b"", path),
+        assert_eq!(parse("HEAD~1"), ("HEAD~1".to_owned(), vec![]));
+        assert_eq!(parse("HEAD:a\nb"), ("HEAD".to_owned(), vec!["a\nb".to_owned()]));
+        assert_eq!(parse("v1:a\0b:c").1, ["a", "b:c"]);
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Link<'a> {
 }
 
 /// Calls `visit` with every object that one leads to. The parents of a commit are commits of their
-/// own, and so is the head of a state.
+/// own, and so are the head of a state and what its operation log names.
 pub(super) fn links(
     bytes: &[u8],
     sort: Sort,
@@ -54,6 +54,7 @@ pub(super) fn links(
             unnamed(*state.root.object(), Sort::Root);
             state.side.iter().for_each(|id| unnamed(*id, Sort::Side));
             state.places.iter().for_each(|id| unnamed(*id.object(), Sort::Table));
+            state.log.blocks.iter().for_each(|id| unnamed(*id, Sort::Leaf));
         }
         Sort::Directory | Sort::Chunks | Sort::Table => node(bytes, sort, visit)?,
         Sort::Side => side(bytes, &mut unnamed)?,

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
+use super::deeds::{JsonDeed, JsonTagged, JsonUndone, json_line};
 use super::text::{format_time, quote_path};
 use super::types::{Answer, of_repo};
 use super::{Attr, DirRow, EntryOut, LookupOut, Ttl, Vfs};
-use crate::base::limits::LOG_LINES_MAX;
+use crate::base::limits::{DEEDS_MAX, LOG_LINES_MAX};
 use crate::model::{CommitId, FileKind, Ino, Meta};
-use crate::repo::{CommitRequest, GcRequest, RepoError, RestoreRequest};
+use crate::repo::{CommitRequest, GcRequest, RepoError, RestoreRequest, TagRequest};
 use crate::worktree::{Change, ChangeKind};
 
 /// The name of the directory in the root of the mount.
@@ -33,17 +34,23 @@ pub(super) enum Control {
     Restore,
     Gc,
     Root,
+    OpLog,
+    Tag,
+    Undo,
 }
 
-const FILES: [(Control, &str); 8] = [
+const FILES: [(Control, &str); 11] = [
     (Control::Commit, "commit"),
     (Control::Gc, "gc"),
     (Control::Head, "head"),
     (Control::Log, "log"),
+    (Control::OpLog, "op-log"),
     (Control::Restore, "restore"),
     (Control::Root, "root"),
     (Control::Stats, "stats"),
     (Control::Status, "status"),
+    (Control::Tag, "tag"),
+    (Control::Undo, "undo"),
 ];
 
 /// An open control file and what it answers.
@@ -145,6 +152,8 @@ impl Vfs {
             Control::Commit => self.commit(text).map(|id| format!("{id}\n")),
             Control::Restore => self.restore(text),
             Control::Gc => return self.begin_gc(text, &file.answer),
+            Control::Tag => self.tag(text),
+            Control::Undo => self.undo(),
             _ => return Err(Errno::ACCESS),
         };
         let done = done.map(|answer| *file.answer.lock() = answer.into_bytes());
@@ -198,6 +207,21 @@ impl Vfs {
         Ok(format!("{saved}restored {} paths\n", restored.paths))
     }
 
+    fn undo(&self) -> Result<String, RepoError> {
+        let Some(repo) = self.live.as_deref() else { return Err(self.read_only()) };
+        let undone = repo.undo()?;
+        self.announce(&undone.restored.touched);
+        Ok(json_line(&JsonUndone::new(&undone)))
+    }
+
+    /// Names in `.snapshots` are never remembered, so the kernel need not be told.
+    fn tag(&self, text: &str) -> Result<String, RepoError> {
+        let Some(repo) = self.live.as_deref() else { return Err(self.read_only()) };
+        let request = text.parse::<TagRequest>()?;
+        let tagged = repo.tag(&request)?;
+        Ok(json_line(&JsonTagged::new(&request.name, &tagged)))
+    }
+
     fn read_only(&self) -> RepoError {
         let path = self.history.store().path().to_owned();
         crate::store::StoreError::ReadOnly { path }.into()
@@ -226,13 +250,38 @@ impl Vfs {
                 Some(repo) => self.collector.answer(repo),
                 None => Vec::new(),
             },
-            Control::Restore => Vec::new(),
             // The same.
             Control::Root => match self.live.as_deref() {
                 Some(repo) => format!("{}\n", repo.store_root()?).into_bytes(),
                 None => Vec::new(),
             },
+            Control::OpLog => self.op_log()?.into_bytes(),
+            Control::Tag => self.tags()?.into_bytes(),
+            Control::Restore | Control::Undo => Vec::new(),
         })
+    }
+
+    /// One line of JSON a deed, newest first.
+    fn op_log(&self) -> Result<String, RepoError> {
+        // Whoever reads it looks for the commits of which it tells.
+        let history = self.history()?;
+        let deeds = match self.live.as_deref() {
+            Some(repo) => repo.deeds(DEEDS_MAX)?,
+            None => history.deeds(DEEDS_MAX)?,
+        };
+        Ok(deeds.iter().map(|(number, deed)| json_line(&JsonDeed::new(*number, deed))).collect())
+    }
+
+    /// One line a tag: its name and the commit.
+    fn tags(&self) -> Result<String, RepoError> {
+        let history = self.history()?;
+        let mut text = String::new();
+        for name in history.tags()? {
+            if let Some(id) = history.tag(&name)? {
+                text += &format!("{name} {id}\n");
+            }
+        }
+        Ok(text)
     }
 
     /// One line a commit: its id, its time and the first line of its message.

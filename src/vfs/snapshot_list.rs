@@ -43,7 +43,8 @@ impl Vfs {
                     fixed.push(("by-time".to_owned(), Node::Fixed(by_time)));
                     fixed.push(("latest".to_owned(), self.named_link(b"latest", newest.id)));
                 }
-                let tags = tags.iter().filter_map(|tag| {
+                // A ref may have a name that none in a directory can be.
+                let tags = tags.iter().filter(|tag| !tag.contains('/')).filter_map(|tag| {
                     let id = self.history.tag(tag).ok().flatten()?;
                     Some((tag.clone(), self.named_link(tag.as_bytes(), id)))
                 });

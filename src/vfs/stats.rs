@@ -7,47 +7,52 @@ use serde_json::{Value, json};
 use super::Vfs;
 use crate::base::Latency;
 use crate::base::limits::{JOURNAL_COST_MAX, PACK_FILES_OPEN_MAX, UNWRITTEN_COMMITS_MAX};
-use crate::repo::Repo;
+use crate::repo::{History, Repo};
 use crate::store::ObjectStore;
 
 impl Vfs {
     pub(super) fn stats(&self) -> String {
-        let packs = self.history.store().packs();
-        let store = packs.stats();
-        let listed = self.history.store().commits().records().len() as u64;
-        let unwritten = self.live.as_ref().map_or(0, |repo| repo.unwritten_commits());
-        let mut json = json!({
-            "store": {
-                "objects": store.objects,
-                "raw_bytes": store.raw_bytes,
-                "stored_bytes": store.stored_bytes,
-                "packs": store.packs,
-                "disk_bytes": store.disk_bytes,
-                "open_packs": packs.open_files(),
-                "open_packs_max": PACK_FILES_OPEN_MAX,
-                "live_bytes": self.history.store().space().live_bytes(),
-            },
-            "cache": {
-                "bytes": packs.cached_bytes(),
-                "bytes_max": self.history.store().options().cache_bytes,
-            },
-            "threads": threads(),
-            "snapshots": listed + unwritten,
-        });
-        if let Some(repo) = self.live.as_deref() {
-            json["commits"] = commits(repo);
-            let (inodes, dirty_bytes) =
-                repo.look(|tree| (tree.inodes_loaded(), tree.dirty_bytes()));
-            json["tree"] = json!({
-                "inodes_loaded": inodes,
-                "dirty_bytes": dirty_bytes,
-                "dirty_bytes_max": repo.options().dirty_bytes_max,
-            });
-            json["journal"] = journal(repo);
-            json["store"]["disk_bytes_max"] = json!(repo.packs_bytes_max());
-        }
+        let mut json = stats(&self.history, self.live.as_deref());
+        json["threads"] = json!(threads());
         format!("{json:#}\n")
     }
+}
+
+/// The statistics of a store, and of its working tree if this process has that.
+pub fn stats(history: &History, live: Option<&Repo>) -> Value {
+    let packs = history.store().packs();
+    let store = packs.stats();
+    let listed = history.store().commits().records().len() as u64;
+    let unwritten = live.map_or(0, Repo::unwritten_commits);
+    let mut json = json!({
+        "store": {
+            "objects": store.objects,
+            "raw_bytes": store.raw_bytes,
+            "stored_bytes": store.stored_bytes,
+            "packs": store.packs,
+            "disk_bytes": store.disk_bytes,
+            "open_packs": packs.open_files(),
+            "open_packs_max": PACK_FILES_OPEN_MAX,
+            "live_bytes": history.store().space().live_bytes(),
+        },
+        "cache": {
+            "bytes": packs.cached_bytes(),
+            "bytes_max": history.store().options().cache_bytes,
+        },
+        "snapshots": listed + unwritten,
+    });
+    if let Some(repo) = live {
+        json["commits"] = commits(repo);
+        let (inodes, dirty_bytes) = repo.look(|tree| (tree.inodes_loaded(), tree.dirty_bytes()));
+        json["tree"] = json!({
+            "inodes_loaded": inodes,
+            "dirty_bytes": dirty_bytes,
+            "dirty_bytes_max": repo.options().dirty_bytes_max,
+        });
+        json["journal"] = journal(repo);
+        json["store"]["disk_bytes_max"] = json!(repo.packs_bytes_max());
+    }
+    json
 }
 
 fn commits(repo: &Repo) -> Value {

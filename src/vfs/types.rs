@@ -211,10 +211,12 @@ pub(super) fn of_repo(error: &RepoError) -> Errno {
     }
     log::error!("{error}");
     match error {
-        RepoError::Revision(_) | RepoError::NoPath { .. } => Errno::NOENT,
+        RepoError::Revision(_) | RepoError::NoPath { .. } | RepoError::NoTag { .. } => Errno::NOENT,
+        RepoError::TagExists { .. } => Errno::EXIST,
+        RepoError::NothingToUndo => Errno::NODATA,
         RepoError::MessageTooLong { .. } => Errno::MSGSIZE,
         RepoError::Busy | RepoError::Collecting => Errno::BUSY,
-        RepoError::GcRequest(_) => Errno::INVAL,
+        RepoError::GcRequest(_) | RepoError::TagName(_) | RepoError::TagRequest => Errno::INVAL,
         RepoError::Thread(_) => Errno::AGAIN,
         RepoError::Store(StoreError::ReadOnly { .. }) => Errno::ROFS,
         error => error.io().map_or(Errno::IO, of_io),

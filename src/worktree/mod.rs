@@ -4,6 +4,7 @@
 mod apply;
 mod commit;
 mod committed;
+mod deeds;
 mod diff;
 mod file;
 mod id_cell;
@@ -23,6 +24,7 @@ pub mod tree;
 pub use apply::OpError;
 pub use commit::{CommitCounts, Committed, Snapshot, StoredFile, Unstored};
 pub use committed::{CommittedDirectory, CommittedTree};
+pub use deeds::DeedLog;
 pub use diff::{
     Both, Change, ChangeKind, DiffOptions, SIMILARITY_SAME, diff_entries, diff_paths, diff_roots,
     pair_similar, unfold_renamed,

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+use super::deeds::DeedLog;
 use super::file::File;
 use super::inode::{Body, Inode, Names, load_xattrs};
 use super::table::InodeTable;
@@ -22,8 +23,8 @@ use crate::format::entry::decode_entry;
 use crate::format::root::Root;
 use crate::format::worktree::{Place, SideRecord, WorktreeState};
 use crate::model::{
-    CommitId, Entry, EntryBody, FileKind, Ino, Meta, Name, ObjectError, ObjectSource, Timestamp,
-    Xattrs,
+    CommitId, Deed, Entry, EntryBody, FileKind, Ino, Meta, Name, ObjectError, ObjectSource,
+    Timestamp, Xattrs,
 };
 
 /// A working tree. A clone is a few pointers, and what is done to one is not seen in the other.
@@ -44,6 +45,8 @@ pub struct Worktree {
     pub(super) next_ino: u64,
     /// The commit that the tree stands on.
     pub head: Option<CommitId>,
+    /// What was done to it.
+    pub log: DeedLog,
 }
 
 /// What changed since the last commit.
@@ -119,7 +122,7 @@ impl Worktree {
             epoch: 0,
             settled: false,
         };
-        Self::with_top(top, Tree::new(), Tree::new(), Ino::ROOT.0 + 1, None)
+        Self::with_top(top, Tree::new(), Tree::new(), Ino::ROOT.0 + 1)
     }
 
     /// Takes a tree from the store as it was when its state was written. Reads the root only.
@@ -133,16 +136,11 @@ impl Worktree {
         top.atime = state.atime;
         let places = Tree::stored(state.places, None);
         let links = Tree::stored(root.links, None);
-        Ok(Self::with_top(top, places, links, state.next_ino, state.head))
+        let tree = Self::with_top(top, places, links, state.next_ino);
+        Ok(Self { head: state.head, log: DeedLog::open(&state.log), ..tree })
     }
 
-    fn with_top(
-        top: Inode,
-        places: Tree<Table>,
-        links: Tree<Table>,
-        next_ino: u64,
-        head: Option<CommitId>,
-    ) -> Self {
+    fn with_top(top: Inode, places: Tree<Table>, links: Tree<Table>, next_ino: u64) -> Self {
         let mut inodes = InodeTable::default();
         inodes.insert(Ino::ROOT, Arc::new(top));
         Self {
@@ -155,7 +153,8 @@ impl Worktree {
             clean_epoch: 0,
             dirty_bytes: 0,
             next_ino,
-            head,
+            head: None,
+            log: DeedLog::default(),
         }
     }
 
@@ -192,6 +191,12 @@ impl Worktree {
     /// The next inode number that will be given.
     pub fn next_ino(&self) -> u64 {
         self.next_ino
+    }
+
+    /// Notes what was done to it, which moves the head.
+    pub fn note(&mut self, deed: Deed) {
+        self.head = deed.after;
+        self.log.push(deed);
     }
 
     /// Gives a number for a new inode. Numbers are never given twice.

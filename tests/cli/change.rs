@@ -88,11 +88,11 @@ fn restore_brings_the_tree_back_and_keeps_what_was_there() {
     assert_eq!(store.ok(&["ls", "HEAD"]), "dir/\nfile\n");
     assert_eq!(store.ok(&["status"]), "");
     // The line says how to take it back.
-    let command = lines[0].split('`').nth(1).expect("a command");
-    let revision = command.strip_prefix("vst restore ").expect("a restore");
-    store.ok(&["restore", revision]);
-    assert_eq!(store.ok(&["cat", "HEAD:file"]), "one\ntwo\nthree\n");
-    assert_eq!(store.ok(&["ls", "HEAD"]), "\"a \\\"new\\\" one\"\nfile\nlink\nmoved/\n");
+    assert!(lines[0].ends_with("; `vst undo` brings it back"), "{said}");
+    let said = store.ok(&["undo"]);
+    assert!(said.starts_with("took back the restore of ") && said.lines().count() == 1, "{said}");
+    assert_eq!(store.ok(&["cat", "HEAD:file"]), "one\ntwo\n");
+    assert_eq!(store.ok(&["status"]), "A \"a \\\"new\\\" one\"\nM file\n");
     // Nothing is forgotten.
     assert_eq!(store.ok(&["log", "--all"]).lines().count(), 4);
 }

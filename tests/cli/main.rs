@@ -3,7 +3,10 @@
 
 mod change;
 mod collect;
+mod export;
 mod history;
 mod store;
+mod tag;
+mod undo;
 mod usage;
 mod verify;

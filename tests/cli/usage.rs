@@ -5,8 +5,9 @@ use std::process::{Command, Output};
 
 use crate::store::{TestStore, VST, one_error, text};
 
-const COMMANDS: [&str; 11] = [
-    "mount", "umount", "commit", "status", "diff", "log", "show", "ls", "cat", "restore", "verify",
+const COMMANDS: [&str; 16] = [
+    "mount", "umount", "commit", "status", "diff", "log", "show", "ls", "cat", "restore", "undo",
+    "op", "tag", "export", "stats", "verify",
 ];
 
 fn vst(args: &[&str]) -> Output {
@@ -62,7 +63,8 @@ fn outside_of_a_mount_the_ways_to_name_a_store_are_told() {
 #[test]
 fn a_store_that_is_missing_is_not_made() {
     let store = TestStore::missing();
-    for args in [&["log"][..], &["commit"], &["status"], &["restore", "HEAD"]] {
+    for args in [&["log"][..], &["commit"], &["status"], &["restore", "HEAD"], &["undo"], &["tag"]]
+    {
         let line = store.error(1, args);
         assert!(line.starts_with("there is no store "), "{line}");
         assert!(!store.path().exists());
@@ -96,7 +98,7 @@ fn a_store_in_use_is_read_and_its_owner_named_to_those_who_would_change_it() {
     let _owner = store.open();
     assert_eq!(store.ok(&["log"]).lines().count(), 3);
     let pid = format!("pid {}", std::process::id());
-    for args in [&["commit"][..], &["status"], &["restore", "HEAD~1"]] {
+    for args in [&["commit"][..], &["status"], &["restore", "HEAD~1"], &["undo"], &["tag", "v1"]] {
         let line = store.error(1, args);
         assert!(line.contains(&pid), "{line}");
     }

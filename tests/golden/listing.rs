@@ -14,11 +14,15 @@ const WINDOW_BYTES: usize = 256 * 1024;
 /// Longer values of extended attributes are told by their hashes.
 const VALUE_BYTES_SHOWN: usize = 40;
 
-/// The living tree: what commits keep of it, and inode numbers, ctimes and atimes.
+/// The living tree: what commits keep of it, and inode numbers, ctimes and atimes; and the operation
+/// log.
 pub(crate) fn live(repo: &Repo) -> String {
     let root = repo.hash().expect("the tree can be hashed");
     let head = repo.head().expect("there is a head");
     let mut text = format!("live tree\nroot {}\nhead {}\n", root.object(), head.object());
+    for (number, deed) in repo.deeds(usize::MAX).expect("the log can be read") {
+        writeln!(text, "deed {number} {deed:?}").expect("text grows");
+    }
     let mut tree = repo.look(Worktree::clone);
     let src = repo.source();
     let mut todo = vec![(Vec::new(), Ino::ROOT)];

@@ -164,8 +164,8 @@ fn name_of(value: &impl std::fmt::Debug) -> String {
 fn the_newest_golden_journal_holds_every_kind_of_record_and_operation() {
     let (_, golden) = golden().pop().expect("there are golden stores");
     // An orphan that is dropped has no name, and is not told of.
-    let expected = "Adopt Commit Create Link Mark RemoveXattr Rename Revert Rmdir SetAttr SetXattr \
-                    Switch Truncate Unlink Void Write Zero";
+    let expected = "Adopt Commit Create Deed Link Mark RemoveXattr Rename Revert Rmdir SetAttr \
+                    SetXattr Switch Truncate Unlink Void Write Zero";
     let found = journal_kinds(&golden.join("store"));
     assert_eq!(found.into_iter().collect::<Vec<_>>().join(" "), expected);
 }

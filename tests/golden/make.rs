@@ -131,12 +131,16 @@ fn journaled(dir: &Path) {
     // To restore a path is a switch.
     maker.unlink("/many/200");
     maker.commit("seventh");
-    let request = RestoreRequest { revision: "v1".into(), path: Some(b"many/200".to_vec()) };
+    let request = RestoreRequest { revision: "v1".into(), paths: vec![b"many/200".to_vec()] };
     maker.repo.restore(&request).expect("it restores");
     // It changed the directory at a moment of its own.
     let mtime = Some(maker.time());
     maker.set("/many", SetAttr { mtime, ..SetAttr::default() });
     maker.commit("eighth, after a restore");
+    // To take a commit back is a deed.
+    maker.write("/small", 3, b"for a moment");
+    maker.commit("taken back");
+    maker.repo.undo().expect("there is a commit");
     maker.every_op();
     maker.create("/dir/large", FileKind::Regular, 0o644);
     maker.write("/dir/large", 0, &noise(LARGE_WRITE_BYTES));

@@ -241,7 +241,13 @@ fn control_files_belong_to_the_one_who_mounted() {
     let meta = fs::metadata(top.join(".vst")).expect("it answers");
     assert_eq!((meta.mode() & 0o7777, meta.uid()), (0o700, rustix::process::getuid().as_raw()));
     let names: Vec<_> = sh(top, "ls .vst").lines().map(str::to_owned).collect();
-    assert_eq!(names, ["commit", "gc", "head", "log", "restore", "root", "stats", "status"]);
+    assert_eq!(
+        names,
+        [
+            "commit", "gc", "head", "log", "op-log", "restore", "root", "stats", "status", "tag",
+            "undo"
+        ]
+    );
     for name in names {
         let path = top.join(".vst").join(name);
         let meta = fs::metadata(&path).expect("it answers");

@@ -9,6 +9,7 @@ mod concurrency;
 mod control;
 mod crossing;
 mod diff;
+mod export;
 mod failure;
 mod harness;
 mod limits;
@@ -17,8 +18,10 @@ mod reference;
 mod round_trip;
 mod sharing;
 mod shell;
+mod tags;
 mod tools;
 mod tree;
+mod undo;
 mod users;
 mod verify;
 

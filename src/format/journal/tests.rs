@@ -10,9 +10,10 @@ use proptest::sample::select;
 use super::{
     CommitMade, DURABLE_AT, RECORD_HEADER_BYTES, Record, RecordHeader, SEGMENT_HEADER_BYTES,
     SegmentError, SegmentHeader, decode_durable, decode_record, encode_durable, put_commit,
-    put_mark, put_ops_header, put_switch, seal_record, void_fields,
+    put_deed_record, put_mark, put_ops_header, put_switch, seal_record, void_fields,
 };
 use crate::base::limits::INO_MAX;
+use crate::format::deed::tests::any_deed;
 use crate::format::op::{LocatedOp, put_op, subject};
 use crate::model::{
     ChunkId, CommitId, Content, Entry, EntryBody, EntryXattrs, FileKind, Ino, Meta, Name, NewNode,
@@ -143,6 +144,11 @@ fn any_record() -> impl Strategy<Value = (Record, Vec<u8>, Vec<u8>)> {
         put_switch(&mut fields, &id);
         (Record::Switch(id), fields, Vec::new())
     });
+    let deed = any_deed().prop_map(|deed| {
+        let mut fields = Vec::new();
+        put_deed_record(&mut fields, &deed);
+        (Record::Deed(deed), fields, Vec::new())
+    });
     let mark = Just(()).prop_map(|()| {
         let mut fields = Vec::new();
         put_mark(&mut fields);
@@ -150,7 +156,7 @@ fn any_record() -> impl Strategy<Value = (Record, Vec<u8>, Vec<u8>)> {
     });
     let void = (1..50usize, vec(any::<u8>(), 0..50))
         .prop_map(|(len, payload)| (Record::Void, void_fields(len), payload));
-    prop_oneof![ops, commit, switch, mark, void]
+    prop_oneof![ops, commit, switch, deed, mark, void]
 }
 
 proptest! {
@@ -167,7 +173,7 @@ proptest! {
 
     #[test]
     fn any_bytes_decode_or_fail_cleanly(
-        kind in 0u8..6,
+        kind in 0u8..7,
         bytes in vec(any::<u8>(), 0..300),
         payload in vec(any::<u8>(), 0..30),
     ) {

@@ -2,20 +2,28 @@
 //! there afterwards was once true, and is no older than what was promised.
 
 use super::world::{
-    Action, Actions, DIR, Dump, Promises, act, dump, new_disk, open, read_commit, seeds, tag_name,
+    Action, Actions, DIR, Dump, Promises, act, deeds, dump, new_disk, open, read_commit, seeds,
+    tag_name,
 };
 use crate::base::disk::sim::SimDisk;
 use crate::repo::{CommitRequest, Repo};
 
-/// The tree after each number of actions.
-pub(super) fn states_of(actions: &[Action]) -> (Vec<Dump>, u64) {
+/// What there is after a number of actions: the tree, and the operation log.
+pub(super) type State = (Dump, Vec<String>);
+
+fn state_of(repo: &Repo) -> State {
+    (dump(repo), deeds(repo))
+}
+
+/// The state after each number of actions.
+pub(super) fn states_of(actions: &[Action]) -> (Vec<State>, u64) {
     let disk = new_disk();
     let mut repo = Some(open(&disk).expect("an empty disk"));
     let mut promises = Promises::default();
-    let mut states = vec![dump(repo.as_ref().expect("it is open"))];
+    let mut states = vec![state_of(repo.as_ref().expect("it is open"))];
     for action in actions {
         act(&disk, &mut repo, action, &mut promises).unwrap_or_else(|e| panic!("{action:?}: {e}"));
-        states.push(dump(repo.as_ref().expect("it is open")));
+        states.push(state_of(repo.as_ref().expect("it is open")));
     }
     repo.take().expect("it is open").close().expect("nothing fails");
     (states, disk.steps())
@@ -42,31 +50,53 @@ pub(super) fn run_until(actions: &[Action], step: u64) -> (SimDisk, Promises) {
 }
 
 struct Expectation<'a> {
-    states: &'a [Dump],
+    actions: &'a [Action],
+    states: &'a [State],
     promises: &'a Promises,
     /// So many actions have been done at least.
     at_least: usize,
     what: String,
 }
 
+impl Expectation<'_> {
+    /// Tells whether this is what there was after so many actions, or while the next one was at it.
+    fn is_state(&self, number: usize, (tree, deeds): &State) -> bool {
+        let (tree_then, deeds_then) = &self.states[number];
+        if tree != tree_then {
+            return false;
+        }
+        // It commits what would be lost, and then does what it is for.
+        let commits_first =
+            matches!(self.actions.get(number), Some(Action::Restore(_) | Action::Undo));
+        let is_commit = deeds.last().is_some_and(|last| last.ends_with(" commit"));
+        deeds == deeds_then
+            || commits_first && is_commit && deeds[..deeds.len() - 1] == deeds_then[..]
+    }
+}
+
 /// Opens what is left, and compares it with what was promised; then goes on with it.
 fn check(disk: &SimDisk, expectation: &Expectation<'_>) {
-    let Expectation { states, promises, at_least, what } = expectation;
+    let Expectation { states, promises, at_least, what, .. } = expectation;
     let repo = open(disk).unwrap_or_else(|e| panic!("{what}: not opened: {e}\n{promises:?}"));
-    let found = dump(&repo);
+    let found = state_of(&repo);
     let most = (promises.done + 1).min(states.len() - 1);
-    let Some(state) = (*at_least..=most).rev().find(|state| states[*state] == found) else {
-        let older = (0..*at_least).rev().find(|state| states[*state] == found);
+    let Some(state) = (*at_least..=most).rev().find(|state| expectation.is_state(*state, &found))
+    else {
+        let older = (0..*at_least).rev().find(|state| expectation.is_state(*state, &found));
         panic!("{what}: no state from {at_least} on, but {older:?}\n{found:#?}\n{promises:?}");
     };
     check_commits(&repo, expectation, state);
     // It can be gone on with.
+    let head = repo.head();
     let request = CommitRequest { allow_empty: true, ..CommitRequest::default() };
     let id = repo.commit(&request).unwrap_or_else(|e| panic!("{what}: no commit: {e}"));
     repo.close().unwrap_or_else(|e| panic!("{what}: not closed: {e}"));
     drop(repo);
     let repo = open(disk).unwrap_or_else(|e| panic!("{what}: not opened again: {e}"));
-    assert_eq!((dump(&repo), repo.head()), (found, Some(id)), "{what}");
+    assert_eq!((dump(&repo), repo.head()), (found.0.clone(), Some(id)), "{what}");
+    let undone = repo.undo().unwrap_or_else(|e| panic!("{what}: no undo: {e}"));
+    assert_eq!(undone.deed.after, Some(id), "{what}");
+    assert_eq!((dump(&repo), repo.head()), (found.0, head), "{what}");
 }
 
 fn check_commits(repo: &Repo, expectation: &Expectation<'_>, state: usize) {
@@ -107,6 +137,7 @@ fn crash_everywhere(seed: u64, len: usize, stride: u64) {
     while step < steps {
         let (disk, promises) = run_until(&actions, step);
         let expect = |at_least, what: &str| Expectation {
+            actions: &actions,
             states: &states,
             promises: &promises,
             at_least,

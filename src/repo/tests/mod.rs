@@ -6,5 +6,6 @@ mod faults;
 #[cfg(shuttle)]
 mod schedules;
 mod space;
+mod undo;
 mod verify;
 mod world;

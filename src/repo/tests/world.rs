@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use crate::base::disk::sim::{Chance, SimDisk};
 use crate::model::{
-    CommitId, Entry, FileKind, Ino, Meta, Name, NewNode, ObjectId, Op, RenameMode, RootId, SetAttr,
-    Timestamp,
+    CommitId, Deed, DeedKind, Entry, FileKind, Ino, Meta, Name, NewNode, ObjectId, Op, RenameMode,
+    RootId, SetAttr, Timestamp,
 };
 use crate::repo::{
-    CommitRequest, GcRequest, Repo, RepoError, RepoOptions, RestoreRequest, Retention,
+    CommitRequest, GcRequest, Repo, RepoError, RepoOptions, RestoreRequest, Retention, TagChange,
+    TagName, TagRequest,
 };
-use crate::store::{Durability, Expected, RefName};
+use crate::store::RefName;
 use crate::worktree::{Body, CommittedTree, OpError, Worktree};
 
 pub(super) const DIR: &str = "/store";
@@ -79,6 +80,26 @@ pub(super) fn dump(repo: &Repo) -> Dump {
     found
 }
 
+/// The operation log, oldest first, without the ids of commits, which differ from run to run.
+pub(super) fn deeds(repo: &Repo) -> Vec<String> {
+    let deeds = repo.deeds(usize::MAX).expect("the log can be read");
+    let last = deeds.first().map(|(_, deed)| deed.after);
+    assert_eq!(last.unwrap_or_default(), repo.head(), "the log is in step with the head");
+    let text = |(number, deed): &(u64, Deed)| {
+        let what = match &deed.what {
+            DeedKind::Commit => "commit".to_owned(),
+            DeedKind::Restore { paths, saved, .. } => {
+                format!("restore {paths} {}", saved.is_some())
+            }
+            DeedKind::Undo { of, saved } => format!("undo {of} {}", saved.is_some()),
+            DeedKind::Tag { name, from, .. } => format!("tag {name} {}", from.is_some()),
+            DeedKind::Collect { dropped } => format!("collect {dropped}"),
+        };
+        format!("{number} {what}")
+    };
+    deeds.iter().rev().map(text).collect()
+}
+
 /// Reads everything that a commit holds.
 pub(super) fn read_commit(repo: &Repo, root: &RootId) {
     let src = repo.source();
@@ -109,6 +130,7 @@ pub(super) enum Action {
     Checkpoint,
     WriteCommits,
     Restore(String),
+    Undo,
     /// Gives the head a tag.
     Tag,
     /// With so many of the last commits kept.
@@ -163,7 +185,7 @@ impl Actions {
     fn next(&mut self) -> Action {
         self.time += 1;
         let time = Timestamp { secs: self.time, nanos: 9 };
-        let op = match self.chance.below(33) {
+        let op = match self.chance.below(35) {
             0..=7 => {
                 let directory = self.chance.happens(3);
                 let kind = if directory { FileKind::Directory } else { FileKind::Regular };
@@ -232,6 +254,7 @@ impl Actions {
                 return Action::Restore(format!("HEAD~{}{path}", self.chance.below(2)));
             }
             31 => return Action::Tag,
+            32 | 33 => return Action::Undo,
             29 => return Action::Gc(None),
             30 => return Action::Gc(Some(1 + self.chance.below(3))),
             _ => return Action::Reopen,
@@ -257,7 +280,7 @@ pub(super) struct Promises {
     /// So many of them survive a power loss.
     pub(super) durable: usize,
     pub(super) commits: Vec<Made>,
-    /// How many restores were begun, each of which may commit first.
+    /// How many restores and undos were begun, each of which may commit first.
     pub(super) restores: usize,
     /// Commits that a collection was told to drop.
     pub(super) dropped: usize,
@@ -325,13 +348,19 @@ pub(super) fn act(
         }
         Action::Tag => {
             if let Some(head) = repo.head() {
-                // What a ref points to has to be durable before.
-                repo.checkpoint()?;
                 promises.tag_next = Some(*head.object());
-                let refs = repo.store().refs();
-                refs.update(&tag_name(), Expected::Any, head.object(), Durability::Strict)?;
+                let name = TagName::new("t").expect("a name");
+                let change = TagChange::Move("HEAD".to_owned());
+                repo.tag(&TagRequest { name, change })?;
                 promises.tag = promises.tag_next.take();
                 durable = true;
+            }
+        }
+        Action::Undo => {
+            promises.restores += 1;
+            match repo.undo() {
+                Err(error) if is_answer(&error) => {}
+                done => drop(done?),
             }
         }
         Action::Gc(last) => {
@@ -362,7 +391,7 @@ pub(super) fn act(
     Ok(())
 }
 
-/// Tells whether a restore was refused, in contrast to a failure.
+/// Tells whether a restore or an undo was refused, in contrast to a failure.
 fn is_answer(error: &RepoError) -> bool {
     !matches!(
         error,

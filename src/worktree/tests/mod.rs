@@ -3,6 +3,7 @@
 mod check;
 mod contents;
 mod counters;
+mod deeds;
 mod diff;
 mod flights;
 mod fs;

@@ -53,6 +53,7 @@ impl Saver {
             atime: tree.top().atime,
             journal: Default::default(),
             commits: Tally::default(),
+            log: Default::default(),
         };
         self.changed = live.publish_sides(sides);
         assert_eq!(self.changed, [], "what was hashed is in memory");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use vst::base::disk::{Disk, RealDisk};
 use vst::format::journal::{
     RECORD_HEADER_BYTES, Record, SEGMENT_HEADER_BYTES, SegmentHeader, decode_record, put_commit,
-    put_mark, put_ops_header, put_switch, seal_record,
+    put_deed_record, put_mark, put_ops_header, put_switch, seal_record,
 };
 use vst::format::op::put_op;
 use vst::format::worktree::JournalPosition;
@@ -48,6 +48,7 @@ fn record(fields: &[u8], payload: &[u8]) {
         Record::Mark => put_mark(&mut again),
         Record::Commit(made) => put_commit(&mut again, made),
         Record::Switch(state) => put_switch(&mut again, state),
+        Record::Deed(deed) => put_deed_record(&mut again, deed),
     }
     // The time of an operation that has none is not kept.
     assert_eq!(decode_record(&again, &again_payload).unwrap(), record);

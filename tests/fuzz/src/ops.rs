@@ -198,6 +198,7 @@ impl Tree {
             atime: hashed.top().atime,
             journal: Default::default(),
             commits: Tally::default(),
+            log: Default::default(),
         };
         self.changed = self.tree.publish_sides(sides);
         (root, state)

@@ -72,6 +72,7 @@ fn live(src: &Hostile) {
         atime: None,
         journal: Default::default(),
         commits: Tally::default(),
+        log: Default::default(),
     };
     let Ok(mut tree) = Worktree::open(&state, src) else { return };
     let mut todo = vec![Ino::ROOT];
