@@ -32,19 +32,8 @@ USAGE
 }
 
 on_exit() {
-    local status=$?
-    trap '' INT TERM HUP
     cd /
-    if [[ -n ${tmp:-} ]]; then
-        end_mounts "$tmp" "$store" || true
-        # What is still mounted must not be deleted through its mount.
-        if [[ -z $(fuse_mounts "$tmp") ]]; then
-            rm -rf --one-file-system -- "$tmp"
-        else
-            printf '%s: left behind: %s\n' "$program" "$tmp" >&2
-        fi
-    fi
-    exit "$status"
+    [[ -z ${tmp:-} ]] || remove_work "$tmp" "$store"
 }
 
 begin() {
@@ -441,9 +430,7 @@ check_fuse ""
 cargo build --release --locked --quiet
 vst=$(target_dir)/release/vst
 
-trap on_exit EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+at_exit on_exit
 export LC_ALL=C
 umask 022
 passed=0 failed=0 store='' tmp=''

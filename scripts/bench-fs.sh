@@ -34,34 +34,12 @@ USAGE
 }
 
 on_exit() {
-    local status=$?
-    trap '' INT TERM HUP
-    if [[ -n ${tmp:-} ]]; then
-        end_mounts "$tmp" "$store" || true
-        [[ -z ${empty_pid:-} ]] || wait "$empty_pid" 2>/dev/null || true
-        mountpoint -q -- "$tmp/tmpfs" && as_root umount -- "$tmp/tmpfs"
-        mountpoint -q -- "$tmp/ext4" && as_root umount -- "$tmp/ext4"
-        # What is still mounted must not be deleted through its mount.
-        if grep -qF " $tmp/" /proc/self/mounts; then
-            printf '%s: left behind: %s\n' "$program" "$tmp" >&2
-        else
-            rm -rf --one-file-system -- "$tmp"
-        fi
-    fi
-    exit "$status"
-}
-
-say() {
-    printf '%s\n' "$*" >&2
-}
-
-# bench_path NAME: prints the path of a benchmark, after building it.
-bench_path() {
-    local path
-    path=$(cargo bench --locked --quiet --no-run --bench "$1" --message-format=json |
-        sed -n 's/.*"executable":"\([^"]*\/'"$1"'-[^"]*\)".*/\1/p')
-    [[ -x $path ]] || die "cargo does not tell where it put $1"
-    printf '%s\n' "$path"
+    [[ -n ${tmp:-} ]] || return 0
+    end_mounts "$tmp" "$store" || true
+    [[ -z ${empty_pid:-} ]] || wait "$empty_pid" 2>/dev/null || true
+    mountpoint -q -- "$tmp/tmpfs" && as_root umount -- "$tmp/tmpfs"
+    mountpoint -q -- "$tmp/ext4" && as_root umount -- "$tmp/ext4"
+    remove_work "$tmp"
 }
 
 mount_vst() {
@@ -186,9 +164,7 @@ client=$(bench_path operations)
 empty_fs=$(bench_path empty_fs)
 vst=$(target_dir)/release/vst
 
-trap on_exit EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+at_exit on_exit
 tmp='' store='' empty_pid='' places=() daemons=()
 tmp=$(mktemp -d -- "$dir/vst-bench-fs.XXXXXX")
 store=$tmp/store

@@ -40,22 +40,7 @@ USAGE
 }
 
 on_exit() {
-    local status=$?
-    trap '' INT TERM HUP
-    if [[ -n ${tmp:-} ]]; then
-        [[ -z ${store:-} ]] || end_mounts "$tmp" "$store" || true
-        # What is still mounted must not be deleted through its mount.
-        if [[ -z $(fuse_mounts "$tmp") ]]; then
-            rm -rf --one-file-system -- "$tmp"
-        else
-            printf '%s: left behind: %s\n' "$program" "$tmp" >&2
-        fi
-    fi
-    exit "$status"
-}
-
-say() {
-    printf '%s\n' "$*" >&2
+    [[ -z ${tmp:-} ]] || remove_work "$tmp" "${store:-}"
 }
 
 # sum_bytes: adds up the lengths of the files that find lists with their lengths.
@@ -269,9 +254,7 @@ cargo build --release --locked --quiet
 vst=$(target_dir)/release/vst
 client=$(bench_path commit_latency)
 
-trap on_exit EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+at_exit on_exit
 store='' tmp=''
 tmp=$(mktemp -d -- "$dir/vst-storage.XXXXXX")
 rows=$tmp/rows

@@ -121,3 +121,27 @@ end_mounts() {
     done
     kill -KILL "$pid" 2>/dev/null || true
 }
+
+# remove_work TOP [STORE]: ends the mounts of a store in a directory, and removes the directory.
+remove_work() {
+    [[ -z ${2:-} ]] || end_mounts "$1" "$2" || true
+    # What is still mounted must not be deleted through its mount.
+    if grep -qF " $1/" /proc/self/mounts; then
+        printf '%s: left behind: %s\n' "${program:?}" "$1" >&2
+    else
+        rm -rf --one-file-system -- "$1"
+    fi
+}
+
+# at_exit COMMAND: has the command run when the script ends, whatever ends it. It finds the exit
+# status in `status`, and nothing interrupts it.
+at_exit() {
+    # shellcheck disable=SC2064 # The command is that of now.
+    trap "status=\$?; trap '' INT TERM HUP; $1; exit \$status" EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+}
+
+say() {
+    printf '%s\n' "$*" >&2
+}

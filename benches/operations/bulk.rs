@@ -38,6 +38,8 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
         )
         .after(|_, dir| {
             write(&random(dir), RANDOM_MIB)?;
+            // What is still to be done for the writes would take the processor from the reads.
+            File::open(random(dir))?.sync_all()?;
             read(&random(dir))
         }),
         Case::new(
