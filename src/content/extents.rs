@@ -262,18 +262,21 @@ impl Extents {
         let (start, extent) = self.map.get_prev(&offset)?;
         let (start, extent_end) = (*start, start + extent.len());
         let end = offset + data.len() as u64;
+        let grows = end > extent_end;
         if !matches!(extent, Extent::Data(_))
             || extent_end < offset
-            || end - start > EXTENT_BYTES_GATHERED_MAX as u64
+            || grows && end - start > EXTENT_BYTES_GATHERED_MAX as u64
         {
             return None;
         }
-        // What else it covers has to go in any case, and must not overlap the longer extent.
-        self.carve(extent_end..end);
+        if grows {
+            // What else it covers has to go in any case, and must not overlap the longer extent.
+            self.carve(extent_end..end);
+        }
         match self.map.get_mut(&start) {
             Some(Extent::Data(payload)) => {
                 let len_before = payload.len();
-                // At most `EXTENT_BYTES_GATHERED_MAX`.
+                // An index into the payload, or its length.
                 let written = payload.write_in_place((offset - start) as usize, data);
                 self.data_bytes += (payload.len() - len_before) as u64;
                 written.then_some(start)

@@ -89,26 +89,30 @@ impl Payload {
     }
 
     /// Writes over it from `at` (at most its length) on, and beyond its end, in place. Returns
-    /// false, and changes nothing, if someone else can see the buffer or it would grow too large.
+    /// false, and changes nothing, if someone else can see the buffer, or it cannot grow so far.
     pub(super) fn write_in_place(&mut self, at: usize, bytes: &[u8]) -> bool {
         debug_assert!(at <= self.len);
-        let Buffer::Gathered(buffer) = &mut self.buffer else { return false };
-        let end = self.start + self.len.max(at + bytes.len());
-        if end > EXTENT_BYTES_GATHERED_MAX {
-            return false;
-        }
-        let Some(buffer) = Arc::get_mut(buffer) else { return false };
-        buffer.truncate(self.start + self.len);
         let over = bytes.len().min(self.len - at);
         let (over, beyond) = bytes.split_at(over);
-        buffer[self.start + at..][..over.len()].copy_from_slice(over);
-        if end > buffer.capacity() {
-            #[cfg(test)]
-            copied::add(buffer.len());
-            buffer.reserve_exact(capacity_for(end) - buffer.len());
-        }
-        buffer.extend_from_slice(beyond);
-        self.len = end - self.start;
+        let written = match &mut self.buffer {
+            Buffer::Written(buffer) if beyond.is_empty() => Arc::get_mut(buffer),
+            Buffer::Written(_) => None,
+            Buffer::Gathered(buffer) => {
+                let end = self.start + self.len + beyond.len();
+                if !beyond.is_empty() && end > EXTENT_BYTES_GATHERED_MAX {
+                    return false;
+                }
+                Arc::get_mut(buffer).map(|buffer| {
+                    if !beyond.is_empty() {
+                        grow(buffer, self.start + self.len, beyond);
+                    }
+                    &mut buffer[..]
+                })
+            }
+        };
+        let Some(written) = written else { return false };
+        written[self.start + at..][..over.len()].copy_from_slice(over);
+        self.len += beyond.len();
         #[cfg(test)]
         copied::add(bytes.len());
         true
@@ -121,6 +125,18 @@ impl Payload {
             Buffer::Gathered(bytes) => bytes.capacity(),
         }
     }
+}
+
+/// Puts bytes behind the first `len` of a buffer, in place of all that is there.
+fn grow(buffer: &mut Vec<u8>, len: usize, bytes: &[u8]) {
+    buffer.truncate(len);
+    let end = len + bytes.len();
+    if end > buffer.capacity() {
+        #[cfg(test)]
+        copied::add(buffer.len());
+        buffer.reserve_exact(capacity_for(end) - buffer.len());
+    }
+    buffer.extend_from_slice(bytes);
 }
 
 /// Twice the length, so that growing step by step copies each byte about once.

@@ -294,3 +294,24 @@ fn a_large_write_is_not_copied() {
     assert_eq!(fill(&mut extents, 100, 1 << 20, |n| n << 20), 0.0);
     assert_eq!(extents.extents(), 100);
 }
+
+#[test]
+fn small_writes_into_a_large_one_go_where_it_lies() {
+    let mut extents = Extents::new();
+    fill(&mut extents, 4, 1 << 20, |n| n << 20);
+    let copies = fill(&mut extents, 1000, 4096, |n| n * 7919 % 1000 * 4096);
+    assert_eq!((extents.extents(), copies), (4, 1.0));
+    // Not where a clone would see it.
+    let (clone, before) = (extents.clone(), bytes_of(&extents));
+    extents.write(5000, noise(7, 4096).into());
+    assert!(bytes_of(&clone) == before && bytes_of(&extents) != before);
+}
+
+fn bytes_of(extents: &Extents) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for segment in extents.read(0, extents.dirty_bytes()) {
+        let Segment::Data { bytes: part, .. } = segment else { unreachable!("all is data") };
+        bytes.extend_from_slice(part);
+    }
+    bytes
+}
