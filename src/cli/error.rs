@@ -153,6 +153,21 @@ pub(super) enum CliError {
     /// Something could not be written, and has been told.
     #[error("{0} could not be written, as told above; all the rest is there")]
     LeftOut(String),
+    /// There is a file where one shall be made.
+    #[error("{} exists: `--force` replaces it", .0.display())]
+    ExportExists(PathBuf),
+    /// The whole history goes to one place.
+    #[error("export --git takes no revision: `vst export --git FILE`, or `--since REV`")]
+    ExportGitTakesFile,
+    /// What was exported before is not a part of what is to be exported.
+    #[error("HEAD does not come from {0}: name one of its ancestors, or export everything")]
+    ExportSinceNoAncestor(String),
+    /// A branch begins before what was exported before.
+    #[error("a commit follows {0}, which comes before --since: export everything")]
+    ExportSinceBranch(String),
+    /// What goes to stdout is the export itself.
+    #[error("export cannot print JSON amid what it writes to stdout: name a file")]
+    ExportJsonToStdout,
     /// Damage was found, and has been told.
     #[error("the store is damaged")]
     Damaged,
@@ -212,6 +227,8 @@ impl CliError {
             | Self::ExportTakesNoPath { .. }
             | Self::DiffTakesPaths { .. }
             | Self::PathAsRevision { .. }
+            | Self::ExportGitTakesFile
+            | Self::ExportJsonToStdout
             | Self::EmptyPath => ExitCode::from(USAGE_EXIT_CODE),
             _ => ExitCode::FAILURE,
         }

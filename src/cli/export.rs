@@ -1,11 +1,21 @@
 //! `vst export`, and what `vst restore --to` does.
 
-use std::ffi::OsString;
+mod archive;
+mod git;
+mod output;
+mod pax;
+mod stream;
+mod tar;
+
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
+use self::archive::Archive;
+use self::git::GitExport;
+use self::output::Output;
 use super::error::CliError;
 use super::paths::{JsonPath, path_text};
 use super::place::Place;
@@ -15,32 +25,56 @@ use super::terminal::Terminal;
 use super::units::{count_text, size_text};
 use crate::repo::{ExportRequest, Exported, LeftOut, export};
 
-/// Copy what a commit holds into a directory outside
+/// Copy what a commit holds into a directory outside or a tar archive, or the history into git
 ///
 /// Modes, times, extended attributes, links and holes are as in the commit; owners are if you are
 /// root. A new directory comes into being as a whole, when everything is on the disk.
+///
+/// An archive has all of it, but for sockets, and the same commit always gives the same bytes. GNU
+/// tar unpacks it with `tar --xattrs --xattrs-include='*' --acls -xpf FILE.tar`.
+///
+/// With --git, every commit that HEAD or a tag leads to becomes one of git, HEAD the branch `main`,
+/// and tags are tags: names, content, symbolic links and whether a file can be executed are kept.
+/// What git cannot hold is counted on stderr. It costs what the differences between the commits
+/// cost.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
+#[command(override_usage = "vst export [OPTIONS] REV DIR\n       \
+                            vst export [OPTIONS] REV[:PATH] FILE.tar|-\n       \
+                            vst export --git [--since REV] [FILE|-]")]
 pub(super) struct ExportArgs {
-    /// Write into a directory that is not empty, over what has the same names; the rest of it stays
+    /// Write into a directory that is not empty, over what has the same names, whose rest stays; or
+    /// replace the FILE
     #[arg(short, long)]
     force: bool,
-    /// Print JSON: {"commit":"…","entries":3,"bytes":100,"left_out":[],"left_out_total":0}
+    /// Print JSON: {"commit":"…","entries":3,"bytes":100,"left_out":[],"left_out_total":0}; of an
+    /// archive without "left_out", of a history {"commits":2,"tags":1,"blobs":3,"bytes":10,…}
     #[arg(long)]
     json: bool,
-    /// The commit: an id or its beginning, a tag, HEAD, HEAD~3, @{10 minutes ago}
-    #[arg(value_name = "REV")]
-    revision: OsString,
-    /// The directory, which is missing or empty
-    #[arg(value_name = "DIR")]
-    directory: PathBuf,
+    /// Write the history as a stream for `git fast-import`, to stdout unless a FILE is named
+    #[arg(long)]
+    git: bool,
+    /// Write only what came after this commit, for a repository whose branch `main` is there
+    #[arg(long, value_name = "REV", requires = "git")]
+    since: Option<OsString>,
+    /// The commit: an id or its beginning, a tag, HEAD, HEAD~3, @{10 minutes ago}; for an archive
+    /// perhaps a path in it behind a colon
+    #[arg(value_name = "REV", required_unless_present = "git")]
+    revision: Option<OsString>,
+    /// The directory, which is missing or empty; or an archive to make, `-` for one on stdout
+    #[arg(value_name = "DIR|FILE.tar|-", required_unless_present = "git")]
+    target: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   vst export HEAD /tmp/copy
   vst export v1 /srv/release-1          all of what the tag names
-  vst restore HEAD~1 src --to /tmp/old  a part of it";
+  vst restore HEAD~1 src --to /tmp/old  a part of it
+  vst export HEAD work.tar
+  vst export HEAD~3:src - | ssh host tar -x
+  git init repo && vst export --git | git -C repo fast-import
+  vst export --git --since v1 | git -C repo fast-import";
 
 /// What `--json` prints:
 ///
@@ -79,12 +113,27 @@ pub(super) fn run(
     store: Option<&Path>,
     terminal: &mut Terminal,
 ) -> Result<(), CliError> {
+    let &ExportArgs { force, json, .. } = args;
+    if args.git {
+        if args.target.is_some() {
+            return Err(CliError::ExportGitTakesFile);
+        }
+        let output = Output::new(args.revision.as_deref().unwrap_or(OsStr::new("-")));
+        output.refuse_json(json)?;
+        let since = args.since.as_deref();
+        let place = Place::find(store)?;
+        return git::export(&GitExport { output, since, force, json }, &place, terminal);
+    }
+    // The parser sees to it that both are there.
+    let (Some(revision), Some(target)) = (&args.revision, &args.target) else { return Ok(()) };
+    let output = Output::new(target.as_os_str());
+    if matches!(output, Output::Stdout) || target.extension() == Some(OsStr::new("tar")) {
+        return Archive { output, force, json }.write(revision, store, terminal);
+    }
     let place = Place::find(store)?;
-    let revision = revision_alone(&args.revision, |revision, path| CliError::ExportTakesNoPath {
-        revision,
-        path,
-    })?;
-    let to = Target { directory: &args.directory, force: args.force, json: args.json };
+    let revision =
+        revision_alone(revision, |revision, path| CliError::ExportTakesNoPath { revision, path })?;
+    let to = Target { directory: target, force, json };
     export_to(&place, revision, Vec::new(), &to, terminal)
 }
 

@@ -13,6 +13,8 @@ mod diff;
 mod error;
 mod export;
 mod gc;
+mod git;
+mod listing;
 mod log;
 mod ls;
 mod mount;
@@ -196,6 +198,7 @@ mod tests {
             "op log",
             "tag",
             "export a b",
+            "export --git",
             "stats",
             "gc",
         ] {

@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::error::report_line;
+
 /// What is done sooner is not worth a line.
 const DELAY: Duration = Duration::from_millis(500);
 /// How often the line is drawn anew.
 const DRAWS_PER_SECOND: u8 = 10;
-const TEMPLATE: &str =
-    "{prefix} {bar:30} {binary_bytes} of {binary_total_bytes}, {msg}, {eta} left";
+const TEMPLATE: &str = "{prefix} {bar:30} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {msg}, {eta} left";
 /// Where nobody knows how much there is to do.
-const TEMPLATE_WITHOUT_END: &str = "{prefix} {spinner} {binary_bytes}, {msg}";
+const TEMPLATE_WITHOUT_END: &str =
+    "{prefix} {spinner} {binary_bytes}, {binary_bytes_per_sec}, {msg}";
 
 /// A line that is there while something takes long, on a terminal only.
 pub(super) struct ProgressLine {
@@ -56,6 +58,32 @@ impl ProgressLine {
         bar.set_length(bytes_total.max(bytes));
         bar.set_position(bytes);
         bar.set_message(format!("{count} {things}"));
+    }
+
+    /// Goes on with one that tells how much there is to do, which is known now.
+    pub(super) fn set_end_known(&self) {
+        if let (Some(bar), Ok(style)) = (&self.bar, ProgressStyle::with_template(TEMPLATE)) {
+            bar.set_style(style);
+        }
+    }
+
+    /// Tells whether somebody sees it.
+    pub(super) fn is_seen(&self) -> bool {
+        self.bar.is_some()
+    }
+
+    /// How many things, and how many of them a second, on the average.
+    pub(super) fn rate(&self, count: u64, things: &str) -> String {
+        let seconds = self.start.elapsed().as_secs_f64().max(f64::EPSILON);
+        format!("{things}, {:.0}/s", count as f64 / seconds)
+    }
+
+    /// Prints a line of an error, above the line of this if that is there.
+    pub(super) fn report(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| report_line(text)),
+            None => report_line(text),
+        }
     }
 
     /// Takes the line away.

@@ -154,6 +154,19 @@ impl Acl {
         out
     }
 
+    /// Writes the list as `getfacl` and archives do, with numbers for names:
+    /// `user::rw-,user:7:r--,group::r--,mask::r--,other::---`.
+    pub fn to_text(&self) -> String {
+        let mut entries = vec![text_entry("user", None, self.owner)];
+        let named = |kind, named: &Named| text_entry(kind, Some(named.id), named.perm);
+        entries.extend(self.users.iter().map(|user| named("user", user)));
+        entries.push(text_entry("group", None, self.group));
+        entries.extend(self.groups.iter().map(|group| named("group", group)));
+        entries.extend(self.mask.map(|mask| text_entry("mask", None, mask)));
+        entries.push(text_entry("other", None, self.other));
+        entries.join(",")
+    }
+
     /// Tells whether permission bits say all that the list says, so that as an access list it is
     /// not stored (`posix_acl_equiv_mode`). A default list is stored whatever it says.
     pub fn is_equivalent_to_mode(&self) -> bool {
@@ -189,6 +202,12 @@ impl Acl {
     fn names_anybody(&self) -> bool {
         !self.users.is_empty() || !self.groups.is_empty()
     }
+}
+
+fn text_entry(kind: &str, id: Option<u32>, perm: Perm) -> String {
+    let bit = |bit: Perm, letter: char| if perm & bit == 0 { '-' } else { letter };
+    let id = id.map_or(String::new(), |id| id.to_string());
+    format!("{kind}:{id}:{}{}{}", bit(4, 'r'), bit(2, 'w'), bit(1, 'x'))
 }
 
 /// What a new file begins with.

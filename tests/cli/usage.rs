@@ -45,6 +45,12 @@ fn a_command_line_that_is_not_understood_exits_with_2_and_one_line() {
         (&["mount", "--threads", "0", "s", "m"], "--threads"),
         (&["--store", "s", "mount", "s", "m"], "--store"),
         (&["cat"], "<REV:PATH>"),
+        (&["export", "HEAD"], "<DIR|FILE.tar|->"),
+        (&["export", "--git", "HEAD", "x"], "takes no revision"),
+        (&["export", "--json", "HEAD", "-"], "name a file"),
+        (&["export", "--since", "HEAD", "HEAD", "-"], "--git"),
+        (&["a", "b"], "--git"),
+        (&["--git", "--merge", "a"], "--merge"),
     ] {
         let line = one_error(vst(args), 2);
         assert!(line.contains(says), "{args:?}: {line}");

@@ -1,6 +1,7 @@
 //! Tests through a real mount: the built `vst` binary, the kernel and the tools that people use.
 //! They need `/dev/fuse`, and root or `fusermount3`.
 
+mod archive;
 mod caches;
 mod cli;
 mod coherence;
@@ -9,6 +10,7 @@ mod concurrency;
 mod control;
 mod crossing;
 mod diff;
+mod exchange;
 mod export;
 mod failure;
 mod harness;

@@ -63,6 +63,15 @@ fn what_setfacl_wrote_round_trips() {
 }
 
 #[test]
+fn a_list_is_written_as_getfacl_does_with_numbers() {
+    assert_eq!(
+        acl(NAMED).to_text(),
+        "user::rw-,user:1000:rw-,group::r--,group:50:r--,mask::rw-,other::r--"
+    );
+    assert_eq!(decode(&plain(0o751)).unwrap().to_text(), "user::rwx,group::r-x,other::--x");
+}
+
+#[test]
 fn the_mask_is_the_group_bits_of_the_mode() {
     assert_eq!(acl(NAMED).mode_after_set(0o644), 0o664);
     assert_eq!(acl(NAMED).mode_after_set(0o7000), 0o7664);
