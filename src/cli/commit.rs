@@ -92,7 +92,7 @@ fn commit(
             message: message.to_owned(),
             allow_empty: args.allow_empty,
             durable: args.durable,
-            author: None,
+            ..CommitRequest::default()
         };
         Ok((repo.head(), repo.commit(&request)?))
     })

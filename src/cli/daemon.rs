@@ -47,6 +47,17 @@ impl Daemon {
         Self { mountpoint: mount.mountpoint.clone() }
     }
 
+    /// Where the tree is.
+    pub(super) fn mountpoint(&self) -> &Path {
+        &self.mountpoint
+    }
+
+    /// Makes everything durable that was done in the tree before.
+    pub(super) fn sync(&self) -> Result<(), CliError> {
+        let synced = File::open(&self.mountpoint).and_then(|top| top.sync_all());
+        synced.map_err(|error| self.failure("syncing", error))
+    }
+
     /// The commit that the tree stands on.
     pub(super) fn head(&self) -> Result<Option<CommitId>, CliError> {
         let path = self.control("head");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::paths::shell;
+use super::units::count_text;
 use super::usage::USAGE_EXIT_CODE;
 use crate::model::ObjectError;
 use crate::repo::{RepoError, RevisionError};
@@ -168,6 +169,50 @@ pub(super) enum CliError {
     /// What goes to stdout is the export itself.
     #[error("export cannot print JSON amid what it writes to stdout: name a file")]
     ExportJsonToStdout,
+    /// What is to be imported is no directory.
+    #[error("{} is no directory; import copies what is in one", .0.display())]
+    ImportSource(PathBuf),
+    /// The files of an import would come among others.
+    #[error(
+        "{path} is not empty: `--into PATH` puts the files elsewhere, and `--merge` among those that \
+         are there, replacing what has the same name"
+    )]
+    ImportExists {
+        /// Where they would come.
+        path: String,
+    },
+    /// A tree would be copied into itself.
+    #[error("{} is in {}, which is to be imported: that would have no end", inner.display(), outer.display())]
+    ImportOfItself {
+        /// Where files are written.
+        inner: PathBuf,
+        /// Where they are read.
+        outer: PathBuf,
+    },
+    /// What git tells cannot be understood.
+    #[error(transparent)]
+    GitStream(#[from] super::import::StreamError),
+    /// The program has said why.
+    #[error("git did not tell the history of {}", .0.display())]
+    Git(PathBuf),
+    /// The history of git refers to what it has not told.
+    #[error("git refers to what it has not told: {0}")]
+    ImportGitUnknown(String),
+    /// A history takes the place of what is in the tree.
+    #[error(
+        "a history can only be imported while the store is not mounted: unmount it, or name a new \
+         one with `--store STORE`, which is then made"
+    )]
+    ImportGitMounted,
+    /// There is a history already.
+    #[error(
+        "a history can only be imported into a store that has nothing in it: name a new one with \
+         `--store STORE`, which is then made"
+    )]
+    ImportGitNotEmpty,
+    /// Some files were not imported, or not whole, and that has been told.
+    #[error("{} could not be imported as it should be; all else was", count_text(*.0, "thing"))]
+    ImportIncomplete(u64),
     /// Damage was found, and has been told.
     #[error("the store is damaged")]
     Damaged,
@@ -254,7 +299,7 @@ impl From<RevisionError> for CliError {
 }
 
 /// What the system said, without its number.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     let mut text = error.to_string();
     if let Some(at) = text.find(" (os error") {
         text.truncate(at);

@@ -14,6 +14,7 @@ mod error;
 mod export;
 mod gc;
 mod git;
+mod import;
 mod listing;
 mod log;
 mod ls;
@@ -119,6 +120,7 @@ enum Command {
     Undo(undo::UndoArgs),
     Op(op::OpArgs),
     Tag(tag::TagArgs),
+    Import(import::ImportArgs),
     Export(export::ExportArgs),
     Gc(gc::GcArgs),
     Verify(verify::VerifyArgs),
@@ -165,6 +167,7 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Undo(args) => undo::run(args, store, terminal),
         Command::Op(args) => op::run(args, store, terminal),
         Command::Tag(args) => tag::run(args, store, terminal),
+        Command::Import(args) => import::run(args, store, terminal),
         Command::Export(args) => export::run(args, store, terminal),
         Command::Gc(args) => gc::run(args, store, terminal),
         Command::Verify(args) => verify::run(args, store, terminal),
@@ -199,6 +202,7 @@ mod tests {
             "tag",
             "export a b",
             "export --git",
+            "import a",
             "stats",
             "gc",
         ] {

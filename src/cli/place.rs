@@ -67,6 +67,11 @@ impl Place {
         Ok(Self { store, daemon, reader, mounts, directory })
     }
 
+    /// The directory of the store.
+    pub(super) fn store(&self) -> &Path {
+        &self.store
+    }
+
     /// The process that serves the store where it can be changed, if one does.
     pub(super) fn daemon(&self) -> Option<&Daemon> {
         self.daemon.as_ref()

@@ -25,6 +25,8 @@ pub struct CommitRequest {
     pub message: String,
     /// Who asks, if not the one who opened the repository.
     pub author: Option<String>,
+    /// When it was made, if not now: of a history that comes from elsewhere.
+    pub time: Option<Timestamp>,
     /// Make a commit even if nothing changed.
     pub allow_empty: bool,
     /// Wait until it is on the disk, whatever the repository's durability.
@@ -97,7 +99,7 @@ impl Repo {
         }
         let mut record = RecordBuffer::new();
         let mut committing = self.committing.lock();
-        let time = Timestamp::now();
+        let time = request.time.unwrap_or_else(Timestamp::now);
         let hashed = self.begin(&mut committing, |repo| {
             // The journal has to know which operations are in it.
             put_mark(record.fields());

@@ -19,6 +19,12 @@ use crate::worktree::{Change, ChangeKind};
 
 /// The name of the directory in the root of the mount.
 pub(super) const NAME: &[u8] = b".vst";
+
+/// Tells whether a name in the top directory stands for something that is in no tree.
+pub fn is_reserved(name: &[u8]) -> bool {
+    matches!(name, NAME | super::snapshots::NAME)
+}
+
 /// Marks the inode numbers of control files.
 pub(super) const INO_BIT: u64 = 1 << 62;
 const INO: u64 = INO_BIT;

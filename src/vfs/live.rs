@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::acl::{self, ACCESS_XATTR, Acl, DEFAULT_XATTR};
 use super::types::{Answer, live, name, of_object, of_repo};
-use super::{Attr, Caller, DirRow, EntryOut, LookupOut, SetAttrIn, Ttl, Vfs, control, snapshots};
+use super::{Attr, Caller, DirRow, EntryOut, LookupOut, SetAttrIn, Ttl, Vfs, is_reserved};
 use crate::format::entry::kind_of;
 use crate::model::{FileKind, Ino, Name, NewNode, Op, RenameMode, SetAttr, Timestamp};
 use crate::repo::Repo;
@@ -373,7 +373,7 @@ impl Vfs {
     }
 
     fn refuse_reserved(&self, parent: u64, bytes: &[u8], errno: Errno) -> Answer<()> {
-        let reserved = parent == Ino::ROOT.0 && matches!(bytes, control::NAME | snapshots::NAME);
+        let reserved = parent == Ino::ROOT.0 && is_reserved(bytes);
         if reserved { Err(errno) } else { Ok(()) }
     }
 }

@@ -36,6 +36,7 @@ use handles::{Handles, Lookups, OpenDirectory, Resized};
 use snapshots::Snapshots;
 
 pub use caller::Caller;
+pub use control::is_reserved;
 pub use types::{
     Answer, Attr, DirRow, EntryOut, LookupOut, OpenFlags, OpenOut, SetAttrIn, StatfsOut, Ttl,
     WriteHow,

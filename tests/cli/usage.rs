@@ -5,9 +5,9 @@ use std::process::{Command, Output};
 
 use crate::store::{TestStore, VST, one_error, text};
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "mount", "umount", "commit", "status", "diff", "log", "show", "ls", "cat", "restore", "undo",
-    "op", "tag", "export", "stats", "verify",
+    "op", "tag", "import", "export", "stats", "verify",
 ];
 
 fn vst(args: &[&str]) -> Output {
@@ -49,8 +49,8 @@ fn a_command_line_that_is_not_understood_exits_with_2_and_one_line() {
         (&["export", "--git", "HEAD", "x"], "takes no revision"),
         (&["export", "--json", "HEAD", "-"], "name a file"),
         (&["export", "--since", "HEAD", "HEAD", "-"], "--git"),
-        (&["a", "b"], "--git"),
-        (&["--git", "--merge", "a"], "--merge"),
+        (&["import", "a", "b"], "--git"),
+        (&["import", "--git", "--merge", "a"], "--merge"),
     ] {
         let line = one_error(vst(args), 2);
         assert!(line.contains(says), "{args:?}: {line}");

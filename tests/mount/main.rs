@@ -14,6 +14,7 @@ mod exchange;
 mod export;
 mod failure;
 mod harness;
+mod import;
 mod limits;
 mod posix;
 mod reference;
