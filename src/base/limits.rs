@@ -87,6 +87,11 @@ pub const RECOMPRESS_BYTES_MIN: usize = 128;
 pub const SPACE_LIVE_PERCENT_MAX: u64 = 150;
 /// and so many bytes more.
 pub const SPACE_SLACK_BYTES: u64 = 256 * 1024 * 1024;
+/// How long rules of what is kept are left alone after they were changed, so that several can be set
+/// one after the other, and after they were applied.
+pub const RETENTION_DELAY: Duration = Duration::from_secs(10 * 60);
+/// And at least so many times as long as applying them took.
+pub const RETENTION_WORK_PART: u32 = 20;
 /// Room that is kept for a collection on a full disk: what it writes before it removes anything.
 pub const SPACE_RESERVE_BYTES: u64 = 4 * 1024 * 1024;
 /// A pack is rewritten when less than so many percent of it are live.

@@ -19,7 +19,7 @@ use super::gc::{JsonCollected, JsonProgress};
 use super::mountinfo::MountEntry;
 use crate::base::limits::WRITE_BYTES_MAX;
 use crate::model::{CommitId, RootId};
-use crate::repo::{GcRequest, TagRequest};
+use crate::repo::{ConfigRequest, GcRequest, TagRequest};
 use crate::vfs::deeds::{JsonDeed, JsonTagged, JsonUndone};
 
 const COMMIT_XATTR: &str = "user.vst.commit";
@@ -160,6 +160,12 @@ impl Daemon {
         self.send(&mut file, request.as_bytes())?;
         let answer = self.answer(&file)?;
         serde_json::from_str(&answer).map_err(|_| CliError::Answer { path, answer })
+    }
+
+    /// Sets what `vst config` sets.
+    pub(super) fn configure(&self, request: &ConfigRequest) -> Result<(), CliError> {
+        let mut file = self.open(&self.control("config"))?;
+        self.send(&mut file, format!("{request}\n").as_bytes())
     }
 
     /// Begins a collection of garbage.

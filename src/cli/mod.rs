@@ -8,6 +8,7 @@ mod cat;
 mod changes;
 mod commit;
 mod commit_view;
+mod config;
 mod daemon;
 mod diff;
 mod error;
@@ -119,6 +120,7 @@ enum Command {
     Tag(tag::TagArgs),
     Export(export::ExportArgs),
     Gc(gc::GcArgs),
+    Config(config::ConfigArgs),
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
 }
@@ -165,6 +167,7 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Tag(args) => tag::run(args, store, terminal),
         Command::Export(args) => export::run(args, store, terminal),
         Command::Gc(args) => gc::run(args, store, terminal),
+        Command::Config(args) => config::run(args, store, terminal),
         Command::Verify(args) => verify::run(args, store, terminal),
         Command::Stats(args) => stats::run(args, store, terminal),
     }
@@ -198,6 +201,7 @@ mod tests {
             "export a b",
             "stats",
             "gc",
+            "config",
         ] {
             for line in [format!("vst --store s -C d {command}"), format!("vst {command} -C d")] {
                 let cli = Cli::try_parse_from(line.split(' ')).unwrap();

@@ -13,7 +13,7 @@ use super::paths::path_text;
 use super::users;
 use crate::base::disk::{Disk, RealDisk};
 use crate::base::limits::OBJECT_CACHE_BYTES;
-use crate::model::{CommitId, RootId};
+use crate::model::{CommitId, Config, RootId};
 use crate::repo::{History, Mended, Repo, RepoError, RepoOptions, Verified, mend, verify};
 use crate::store::{OpenOptions, Progress, Store, StoreError};
 
@@ -131,6 +131,12 @@ impl Place {
     /// The process that serves the store where nothing can be changed, if one does.
     pub(super) fn reader(&self) -> Option<&Daemon> {
         self.reader.as_ref()
+    }
+
+    /// What is set for the store.
+    pub(super) fn config(&self) -> Result<Config, CliError> {
+        let options = OpenOptions { read_only: true, ..OpenOptions::default() };
+        Ok(Store::open(&self.store, options)?.config()?)
     }
 
     /// Takes ownership of the store, which no process serves to be changed. `use_it` is what it

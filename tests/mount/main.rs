@@ -6,6 +6,7 @@ mod cli;
 mod coherence;
 mod collect;
 mod concurrency;
+mod config;
 mod control;
 mod crossing;
 mod diff;

@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod faults;
+mod keep;
 #[cfg(shuttle)]
 mod schedules;
 mod space;
