@@ -48,6 +48,9 @@ impl Repo {
             self.keeper.note_new_rules();
         }
         self.store().set_config(&config)?;
+        if request.key == ConfigKey::AutoCommit {
+            self.committer.look_again();
+        }
         Ok(config)
     }
 }

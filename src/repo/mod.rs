@@ -7,6 +7,7 @@
 //! `collecting`, which lets only one collect garbage, are the only ones that are held while a disk
 //! is waited for, but for a restore and an undo, which let no commit come between.
 
+mod auto_commit;
 mod checkpoint;
 mod commit;
 mod config;
@@ -56,12 +57,14 @@ use crate::store::{Durability, PackStore, Store};
 use crate::worktree::Worktree;
 use crate::worktree::tree::Hasher;
 
+use self::auto_commit::Committer;
 use self::checkpoint::Unwritten;
 use self::gc::Collecting;
 use self::keeper::Keeper;
 use self::settler::Settler;
 
 pub use crate::model::Retention;
+pub use auto_commit::AUTO_COMMIT_MESSAGE;
 pub use commit::{CommitRequest, CommitStats};
 pub use config::ConfigRequest;
 pub use edit::Edit;
@@ -150,6 +153,7 @@ pub struct Repo {
     stats: CommitStats,
     settler: Settler,
     keeper: Keeper,
+    committer: Committer,
     /// Dropped with the repository, which ends the thread that syncs.
     syncing: Mutex<Option<Sender<()>>>,
 }
@@ -160,6 +164,8 @@ struct Committing {
     hasher: Hasher,
     /// The root that the head has.
     head_root: Option<RootId>,
+    /// The root that the tree had when it was last hashed, unless it became another tree since.
+    tree_root: Option<RootId>,
     /// Directories that changed since the last checkpoint; some are listed twice.
     changed: Vec<Ino>,
     /// The length of the list at which it is looked through for those.
@@ -208,6 +214,7 @@ impl Repo {
             stats: CommitStats::default(),
             settler: Settler::new(),
             keeper: Keeper::new(),
+            committer: Committer::default(),
             syncing: Mutex::default(),
         }
     }

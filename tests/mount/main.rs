@@ -1,6 +1,7 @@
 //! Tests through a real mount: the built `vst` binary, the kernel and the tools that people use.
 //! They need `/dev/fuse`, and root or `fusermount3`.
 
+mod auto_commit;
 mod caches;
 mod cli;
 mod coherence;

@@ -123,6 +123,10 @@ fn open(args: &MountArgs, store: &Path) -> Result<(Arc<Vfs>, Option<Arc<Repo>>),
     repo.config()?;
     repo.start_settling()
         .and_then(|()| repo.start_keeping())
+        .and_then(|()| match repo.options().acts_by_itself {
+            true => repo.start_auto_commit(args.auto_commit),
+            false => Ok(()),
+        })
         .map_err(|error| CliError::io("starting a thread", error))?;
     Ok((Arc::new(Vfs::live(repo.clone(), owner)), Some(repo)))
 }

@@ -1,5 +1,6 @@
 //! A repository on a disk that loses its power, fills up and fails.
 
+mod auto_commit;
 mod crash;
 mod damage;
 mod faults;
