@@ -207,6 +207,13 @@ pub const EXPORT_BUFFER_BYTES: usize = 1024 * 1024;
 /// Most things that are named of what was left out of a plain tree.
 pub const LEFT_OUT_MAX: usize = 20;
 
+/// Most changes of a commit that are told to one who follows a mount.
+pub const WATCHED_CHANGES_MAX: usize = 1000;
+/// How often he looks whether something was committed: two system calls, of which the mount sees one.
+pub const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// Most looks at whether the process behind a mount that went away has closed the store.
+pub const WATCH_CLOSE_LOOKS_MAX: usize = 300;
+
 /// Most paths that are named of what is hurt in one commit.
 pub const HURT_PATHS_MAX: usize = 20;
 /// How often a store that somebody writes to is looked at again, to tell damage from what was on

@@ -38,6 +38,7 @@ mod units;
 mod usage;
 mod users;
 mod verify;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -117,6 +118,7 @@ enum Command {
     Restore(restore::RestoreArgs),
     Undo(undo::UndoArgs),
     Op(op::OpArgs),
+    Watch(watch::WatchArgs),
     Tag(tag::TagArgs),
     Export(export::ExportArgs),
     Gc(gc::GcArgs),
@@ -163,6 +165,7 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Cat(args) => cat::run(args, store, terminal),
         Command::Restore(args) => restore::run(args, store, terminal),
         Command::Undo(args) => undo::run(args, store, terminal),
+        Command::Watch(args) => watch::run(args, store, terminal),
         Command::Op(args) => op::run(args, store, terminal),
         Command::Tag(args) => tag::run(args, store, terminal),
         Command::Export(args) => export::run(args, store, terminal),
@@ -202,6 +205,7 @@ mod tests {
             "stats",
             "gc",
             "config",
+            "watch",
         ] {
             for line in [format!("vst --store s -C d {command}"), format!("vst {command} -C d")] {
                 let cli = Cli::try_parse_from(line.split(' ')).unwrap();

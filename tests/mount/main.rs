@@ -26,6 +26,7 @@ mod tree;
 mod undo;
 mod users;
 mod verify;
+mod watch;
 
 /// The harness watched at work, as far as that needs no working mount.
 mod harness_tests {
