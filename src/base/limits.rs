@@ -87,6 +87,11 @@ pub const RECOMPRESS_BYTES_MIN: usize = 128;
 pub const SPACE_LIVE_PERCENT_MAX: u64 = 150;
 /// and so many bytes more.
 pub const SPACE_SLACK_BYTES: u64 = 256 * 1024 * 1024;
+/// How long rules of what is kept are left alone after they were changed, so that several can be set
+/// one after the other, and after they were applied.
+pub const RETENTION_DELAY: Duration = Duration::from_secs(10 * 60);
+/// And at least so many times as long as applying them took.
+pub const RETENTION_WORK_PART: u32 = 20;
 /// Room that is kept for a collection on a full disk: what it writes before it removes anything.
 pub const SPACE_RESERVE_BYTES: u64 = 4 * 1024 * 1024;
 /// A pack is rewritten when less than so many percent of it are live.
@@ -201,6 +206,13 @@ pub const LISTED_ENTRIES_MAX: usize = 1024;
 pub const EXPORT_BUFFER_BYTES: usize = 1024 * 1024;
 /// Most things that are named of what was left out of a plain tree.
 pub const LEFT_OUT_MAX: usize = 20;
+
+/// Most changes of a commit that are told to one who follows a mount.
+pub const WATCHED_CHANGES_MAX: usize = 1000;
+/// How often he looks whether something was committed: two system calls, of which the mount sees one.
+pub const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+/// Most looks at whether the process behind a mount that went away has closed the store.
+pub const WATCH_CLOSE_LOOKS_MAX: usize = 300;
 
 /// Most paths that are named of what is hurt in one commit.
 pub const HURT_PATHS_MAX: usize = 20;

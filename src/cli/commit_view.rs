@@ -29,6 +29,11 @@ impl Labels {
         Ok(Self { head: view.head, tags })
     }
 
+    /// None of them, where they are not told.
+    pub(super) fn none() -> Self {
+        Self { head: None, tags: HashMap::new() }
+    }
+
     fn tags_of(&self, id: &CommitId) -> &[String] {
         self.tags.get(id).map_or(&[], Vec::as_slice)
     }

@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::XattrFlags;
@@ -18,8 +18,8 @@ use super::error::CliError;
 use super::gc::{JsonCollected, JsonProgress};
 use super::mountinfo::MountEntry;
 use crate::base::limits::WRITE_BYTES_MAX;
-use crate::model::{CommitId, RootId};
-use crate::repo::{GcRequest, TagRequest};
+use crate::model::{CommitId, ObjectId, RootId};
+use crate::repo::{ConfigRequest, GcRequest, TagRequest};
 use crate::vfs::deeds::{JsonDeed, JsonTagged, JsonUndone};
 
 const COMMIT_XATTR: &str = "user.vst.commit";
@@ -30,6 +30,13 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Daemon {
     mountpoint: PathBuf,
+}
+
+/// What tells a mount from others at the same place.
+#[derive(Debug)]
+pub(super) struct Incarnation {
+    /// The kernel gives each mount a number of its own.
+    device: u64,
 }
 
 /// What a restore did.
@@ -65,6 +72,37 @@ impl Daemon {
         match text.trim_end() {
             "" => Ok(None),
             id => id.parse().map(Some).map_err(|_| CliError::Answer { path, answer: text }),
+        }
+    }
+
+    /// The commit that was made last, if any was. It may not be in the store yet: then
+    /// [`head`](Self::head) brings it there. That is one system call, and costs the mount next to
+    /// nothing.
+    pub(super) fn newest(&self) -> Result<Option<CommitId>, CliError> {
+        let mut value = [0; ObjectId::HEX_DIGITS];
+        match rustix::fs::getxattr(&self.mountpoint, COMMIT_XATTR, &mut value[..]) {
+            Ok(len) => {
+                let text = String::from_utf8_lossy(&value[..len]).into_owned();
+                let path = self.mountpoint.clone();
+                text.parse().map(Some).map_err(|_| CliError::Answer { path, answer: text })
+            }
+            Err(Errno::NODATA) => Ok(None),
+            Err(errno) => Err(self.failure("asking", errno.into())),
+        }
+    }
+
+    /// What tells this mount from another one, or none, at the same place.
+    pub(super) fn incarnation(&self) -> Result<Incarnation, CliError> {
+        let found = std::fs::metadata(&self.mountpoint).map_err(|e| self.failure("asking", e))?;
+        Ok(Incarnation { device: found.dev() })
+    }
+
+    /// Tells whether the mount is still there.
+    pub(super) fn is_still(&self, mount: &Incarnation) -> Result<bool, CliError> {
+        match std::fs::metadata(&self.mountpoint) {
+            Ok(found) => Ok(found.dev() == mount.device),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.failure("asking", error)),
         }
     }
 
@@ -171,6 +209,12 @@ impl Daemon {
         self.send(&mut file, request.as_bytes())?;
         let answer = self.answer(&file)?;
         serde_json::from_str(&answer).map_err(|_| CliError::Answer { path, answer })
+    }
+
+    /// Sets what `vst config` sets.
+    pub(super) fn configure(&self, request: &ConfigRequest) -> Result<(), CliError> {
+        let mut file = self.open(&self.control("config"))?;
+        self.send(&mut file, format!("{request}\n").as_bytes())
     }
 
     /// Begins a collection of garbage.

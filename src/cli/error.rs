@@ -42,6 +42,12 @@ pub(super) enum CliError {
         /// Where it is mounted.
         mountpoint: PathBuf,
     },
+    /// Something was asked for that only a mount can do.
+    #[error(
+        "{} is not mounted where it can be changed, so there is nothing to follow: `vst mount {} DIR` \
+         mounts it", .0.display(), shell(.0)
+    )]
+    NotMounted(PathBuf),
     /// A mount, or what it shows, cannot be changed.
     #[error(
         "{} is mounted read-only: mount the store without --read-only and --rev to change it",

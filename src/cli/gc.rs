@@ -11,17 +11,18 @@ use super::error::CliError;
 use super::place::Place;
 use super::progress::ProgressLine;
 use super::terminal::Terminal;
-use super::units::{count_text, parse_duration, size_text};
-use crate::repo::{GcProgress, GcRequest, Retention};
+use super::units::{count_text, size_text};
+use crate::model::{Retention, parse_duration};
+use crate::repo::{GcProgress, GcRequest};
 
 /// How often a mount is asked whether it has done what it was asked for.
 const ASK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Drop snapshots that are not to be kept, and free the disk that nothing needs any more
 ///
-/// Without rules every snapshot is kept. With rules, those are kept that one of them names, and
-/// beside them the newest one, HEAD, and what a tag points to. A dropped snapshot is gone for good,
-/// and `vst undo` cannot go back to it.
+/// With rules, those snapshots are kept that one of them names, and beside them the newest one, HEAD,
+/// and what a tag points to. Without rules, those that `vst config` has are applied, and every snapshot
+/// is kept if it has none. A dropped snapshot is gone for good, and `vst undo` cannot go back to it.
 ///
 /// Others can use the mount meanwhile. It may be ended at any point: what is kept stays whole.
 #[derive(Debug, Args)]
@@ -33,12 +34,18 @@ pub(super) struct GcArgs {
     /// Keep all snapshots of a time until now, such as 30m, 12h, 7d or 4w
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     keep_within: Option<Duration>,
+    /// Keep the last snapshot of each of the last N hours that have one
+    #[arg(long, value_name = "N")]
+    keep_hourly: Option<u64>,
     /// Keep the last snapshot of each of the last N days that have one (days begin at midnight UTC)
     #[arg(long, value_name = "N")]
     keep_daily: Option<u64>,
     /// Keep the last snapshot of each of the last N weeks that have one (weeks begin on Mondays)
     #[arg(long, value_name = "N")]
     keep_weekly: Option<u64>,
+    /// Keep the last snapshot of each of the last N months that have one
+    #[arg(long, value_name = "N")]
+    keep_monthly: Option<u64>,
     /// Keep what has a tag, and nothing else that no other rule keeps
     #[arg(long)]
     keep_tagged: bool,
@@ -97,17 +104,22 @@ pub(super) fn run(
     terminal: &mut Terminal,
 ) -> Result<(), CliError> {
     let place = Place::find(store)?;
-    let request = GcRequest {
+    let mut request = GcRequest {
         retention: Retention {
             last: args.keep_last,
             within: args.keep_within,
+            hourly: args.keep_hourly,
             daily: args.keep_daily,
             weekly: args.keep_weekly,
+            monthly: args.keep_monthly,
             tagged: args.keep_tagged,
         },
         repack: args.repack,
         dry_run: args.dry_run,
     };
+    if request.retention.is_empty() {
+        request.retention = place.config()?.retention;
+    }
     let line = ProgressLine::new("collecting");
     let collected = collect(&place, &request, &line);
     line.finish();

@@ -8,6 +8,7 @@ mod cat;
 mod changes;
 mod commit;
 mod commit_view;
+mod config;
 mod daemon;
 mod diff;
 mod error;
@@ -40,6 +41,7 @@ mod units;
 mod usage;
 mod users;
 mod verify;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -119,10 +121,12 @@ enum Command {
     Restore(restore::RestoreArgs),
     Undo(undo::UndoArgs),
     Op(op::OpArgs),
+    Watch(watch::WatchArgs),
     Tag(tag::TagArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
     Gc(gc::GcArgs),
+    Config(config::ConfigArgs),
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
 }
@@ -165,11 +169,13 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Cat(args) => cat::run(args, store, terminal),
         Command::Restore(args) => restore::run(args, store, terminal),
         Command::Undo(args) => undo::run(args, store, terminal),
+        Command::Watch(args) => watch::run(args, store, terminal),
         Command::Op(args) => op::run(args, store, terminal),
         Command::Tag(args) => tag::run(args, store, terminal),
         Command::Import(args) => import::run(args, store, terminal),
         Command::Export(args) => export::run(args, store, terminal),
         Command::Gc(args) => gc::run(args, store, terminal),
+        Command::Config(args) => config::run(args, store, terminal),
         Command::Verify(args) => verify::run(args, store, terminal),
         Command::Stats(args) => stats::run(args, store, terminal),
     }
@@ -205,6 +211,8 @@ mod tests {
             "import a",
             "stats",
             "gc",
+            "config",
+            "watch",
         ] {
             for line in [format!("vst --store s -C d {command}"), format!("vst {command} -C d")] {
                 let cli = Cli::try_parse_from(line.split(' ')).unwrap();

@@ -17,6 +17,7 @@ pub(super) use self::checks::MountRefusal;
 use super::error::CliError;
 use super::units::parse_size;
 use crate::base::limits::{DIRTY_BYTES_MAX_MIN, JOURNAL_BYTES_MAX_MIN};
+use crate::model::AutoCommit;
 use crate::store::Durability;
 
 /// Mount a store, so that its tree can be worked in
@@ -58,6 +59,10 @@ pub(super) struct MountArgs {
     /// What a commit waits for
     #[arg(long, value_enum, value_name = "MODE")]
     durability: Option<DurabilityArg>,
+    /// Commit every TIME if anything changed, such as 30s or 5m, or off; `vst config auto-commit` counts
+    /// otherwise
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["read_only", "rev"])]
+    auto_commit: Option<AutoCommit>,
     /// Put nothing into the journal, to measure what it costs: what was done since the last
     /// checkpoint is lost with the daemon
     #[arg(long, hide = true)]
@@ -73,6 +78,7 @@ pub(super) struct MountArgs {
 const EXAMPLES: &str = "\
 Examples:
   vst mount ~/work.store ~/work
+  vst mount --auto-commit 30s ~/work.store ~/work
   vst mount --rev '@{1 day ago}' ~/work.store /mnt/yesterday
 
 VST_LOG sets what is logged: error, warn, info (the default), debug or trace.

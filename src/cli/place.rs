@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use super::daemon::Daemon;
 use super::error::{CliError, report_line};
@@ -12,8 +13,8 @@ use super::mountinfo::{MountEntry, MountTable};
 use super::paths::path_text;
 use super::users;
 use crate::base::disk::{Disk, RealDisk};
-use crate::base::limits::OBJECT_CACHE_BYTES;
-use crate::model::{CommitId, RootId};
+use crate::base::limits::{OBJECT_CACHE_BYTES, WATCH_CLOSE_LOOKS_MAX, WATCH_INTERVAL};
+use crate::model::{CommitId, Config, RootId};
 use crate::repo::{History, Mended, Repo, RepoError, RepoOptions, Verified, mend, verify};
 use crate::store::{OpenOptions, Progress, Store, StoreError};
 
@@ -107,6 +108,26 @@ impl Place {
         Ok(View { history, head })
     }
 
+    /// The error for one who wants what only a mount does.
+    pub(super) fn not_mounted(&self) -> CliError {
+        CliError::NotMounted(self.store.clone())
+    }
+
+    /// Looks at the commits after the mount has gone away, when the process behind it has put all of
+    /// them into the store.
+    pub(super) fn view_when_closed(&self) -> Result<View, CliError> {
+        for _ in 0..WATCH_CLOSE_LOOKS_MAX {
+            let options = OpenOptions { read_only: true, ..OpenOptions::default() };
+            let history = History::new(Arc::new(Store::open(&self.store, options)?));
+            if history.is_closed()? {
+                break;
+            }
+            thread::sleep(WATCH_INTERVAL);
+        }
+        // Somebody may have mounted it again, or the process may have died.
+        Self::find(Some(&self.store))?.view()
+    }
+
     /// The root of the tree as it is now, and a look at the store, which has all of that tree.
     pub(super) fn view_of_tree(&self) -> Result<(RootId, View), CliError> {
         let root = match (&self.daemon, &self.reader) {
@@ -136,6 +157,12 @@ impl Place {
     /// The process that serves the store where nothing can be changed, if one does.
     pub(super) fn reader(&self) -> Option<&Daemon> {
         self.reader.as_ref()
+    }
+
+    /// What is set for the store.
+    pub(super) fn config(&self) -> Result<Config, CliError> {
+        let options = OpenOptions { read_only: true, ..OpenOptions::default() };
+        Ok(Store::open(&self.store, options)?.config()?)
     }
 
     /// Takes ownership of the store, which no process serves to be changed. `use_it` is what it

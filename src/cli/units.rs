@@ -1,6 +1,4 @@
-//! Numbers of things, sizes in units of 1024, and lengths of time, as people write and read them.
-
-use std::time::Duration;
+//! Numbers of things, sizes in units of 1024, and short times, as people write and read them.
 
 const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
@@ -76,34 +74,9 @@ pub(super) fn parse_size(text: &str) -> Result<u64, SizeError> {
     number.checked_mul(1 << (10 * power)).ok_or(SizeError::TooLarge)
 }
 
-/// Why a text is no length of time.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("write a number and a unit: 90s, 30m, 12h, 7d, 4w")]
-pub(super) struct DurationError;
-
-/// Reads a length of time: a number and `s`, `m`, `h`, `d` or `w`.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, DurationError> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| DurationError)?;
-    let secs = match text[digits..].trim_start() {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        "w" => 7 * 86_400,
-        _ => return Err(DurationError),
-    };
-    number.checked_mul(secs).map(Duration::from_secs).ok_or(DurationError)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{
-        DurationError, SizeError, count_text, nanos_text, parse_duration, parse_size, size_text,
-    };
+    use super::{SizeError, count_text, nanos_text, parse_size, size_text};
 
     #[test]
     fn short_times_have_a_decimal_and_the_right_unit() {
@@ -116,27 +89,6 @@ mod tests {
     fn one_thing_is_no_several() {
         let texts = [0, 1, 2].map(|count| count_text(count, "commit"));
         assert_eq!(texts, ["0 commits", "1 commit", "2 commits"]);
-    }
-
-    #[test]
-    fn lengths_of_time_are_read() {
-        for (text, secs) in
-            [("0s", 0), ("90s", 90), ("30m", 1800), ("12 h", 43_200), ("2w", 1_209_600)]
-        {
-            assert_eq!(parse_duration(text), Ok(Duration::from_secs(secs)), "{text}");
-        }
-        for text in [
-            "",
-            "5",
-            "d",
-            "-1d",
-            "1.5h",
-            "1 month",
-            "99999999999999999999s",
-            "18446744073709551615w",
-        ] {
-            assert_eq!(parse_duration(text), Err(DurationError), "{text}");
-        }
     }
 
     #[test]

@@ -214,6 +214,7 @@ impl From<&Finding> for JsonFinding {
                 Part::Ref => "ref",
                 Part::CommitList => "commit-list",
                 Part::StateList => "state-list",
+                Part::Config => "config",
                 Part::Journal => "journal",
                 Part::PackHeader => "pack-header",
                 Part::PackIndex => "pack-index",

@@ -4,6 +4,7 @@ pub mod bytes;
 pub mod chunks;
 pub mod commit;
 pub mod commit_log;
+pub mod config;
 pub mod deed;
 pub mod entry;
 pub mod journal;

@@ -117,6 +117,7 @@ impl Repo {
 
     /// Makes everything durable and seals what is open.
     pub fn close(&self) -> Result<(), RepoError> {
+        self.committer.stop();
         let mut storing = self.storing.lock();
         let point = self.save(&mut storing)?;
         self.store().close()?;
@@ -209,6 +210,7 @@ impl Repo {
                 return Err(error);
             }
             committing.note_changed(committed.directories());
+            committing.tree_root = Some(committed.root);
             live.publish(committed);
         }
         if commit.is_some() {

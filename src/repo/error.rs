@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::base::disk::is_full;
 use crate::format::bytes::FormatError;
 use crate::journal::JournalError;
-use crate::model::{CommitId, ObjectError, ObjectId};
+use crate::model::{CommitId, ConfigError, ObjectError, ObjectId};
 use crate::store::StoreError;
 use crate::worktree::OpError;
 
@@ -103,6 +103,9 @@ pub enum RepoError {
     /// The tree changed all the time while a restore was prepared.
     #[error("the tree is being written to all the time: stop the writers and try again")]
     Busy,
+    /// Something cannot be set.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A collection was asked for in words that mean none.
     #[error(transparent)]
     GcRequest(#[from] GcRequestError),

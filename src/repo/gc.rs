@@ -10,7 +10,6 @@
 //! Collections are asked for by people; by the room that the packs have grown to; and by a full
 //! disk, where what has been deleted makes no room until it has been collected.
 
-use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use super::gc_request::GcRequest;
@@ -20,7 +19,7 @@ use crate::base::limits::SPACE_LIVE_PERCENT_MAX;
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, MutexGuard};
 use crate::format::pack::{ENTRY_BYTES, RECORD_HEADER_BYTES};
-use crate::model::{CommitId, DeedKind, Timestamp};
+use crate::model::{CommitId, DeedKind};
 use crate::store::{CollectOptions, Collected, ObjectInfo, ObjectStore};
 
 /// What a collection did, or would do.
@@ -162,10 +161,7 @@ impl Repo {
         // The journal before this is not needed any more, and so it brings back no commit.
         self.save_even_if_full(&mut storing)?;
         let records = self.store().commits().records();
-        let refs = self.store().refs().list("")?;
-        let named = refs.iter().map(|(_, id)| CommitId::new(*id));
-        let needed: HashSet<CommitId> = named.chain(self.head()).collect();
-        let keep = request.retention.keep(&records, Timestamp::now(), &needed);
+        let keep = self.kept(&request.retention, &records)?;
         let ids = records.iter().map(|record| record.id);
         let (kept, unkept): (Vec<_>, Vec<_>) = ids.partition(|id| keep.contains(id));
         if !unkept.is_empty() {

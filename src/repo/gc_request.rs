@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! request    = { word }, words apart by white space
-//! word       = "keep-last=" N | "keep-daily=" N | "keep-weekly=" N
+//! word       = "keep-last=" N | "keep-hourly=" N | "keep-daily=" N | "keep-weekly=" N
+//!            | "keep-monthly=" N
 //!            | "keep-within=" N          in seconds
 //!            | "keep-tagged"
 //!            | "repack" | "dry-run"
@@ -12,7 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::retention::Retention;
+use crate::model::Retention;
 
 /// What is to be done away with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub struct GcRequest {
 /// Why a text asks for no collection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{word:?} is none of keep-last=N, keep-within=SECONDS, keep-daily=N, keep-weekly=N, \
-     keep-tagged, repack and dry-run"
+    "{word:?} is none of keep-last=N, keep-within=SECONDS, keep-hourly=N, keep-daily=N, \
+     keep-weekly=N, keep-monthly=N, keep-tagged, repack and dry-run"
 )]
 pub struct GcRequestError {
     /// The word that is not understood.
@@ -72,8 +73,10 @@ impl GcRequest {
         match key {
             "keep-last" => rules.last = Some(number),
             "keep-within" => rules.within = Some(Duration::from_secs(number)),
+            "keep-hourly" => rules.hourly = Some(number),
             "keep-daily" => rules.daily = Some(number),
             "keep-weekly" => rules.weekly = Some(number),
+            "keep-monthly" => rules.monthly = Some(number),
             _ => return None,
         }
         Some(())
@@ -82,13 +85,15 @@ impl GcRequest {
 
 impl fmt::Display for GcRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Retention { last, within, daily, weekly, tagged } = self.retention;
+        let Retention { last, within, hourly, daily, weekly, monthly, tagged } = self.retention;
         let within = within.map(|within| within.as_secs());
         let numbers = [
             ("keep-last", last),
             ("keep-within", within),
+            ("keep-hourly", hourly),
             ("keep-daily", daily),
             ("keep-weekly", weekly),
+            ("keep-monthly", monthly),
         ];
         let flags = [("keep-tagged", tagged), ("repack", self.repack), ("dry-run", self.dry_run)];
         let numbers = numbers.iter().filter_map(|(key, n)| n.map(|n| format!("{key}={n}")));
@@ -101,15 +106,18 @@ impl fmt::Display for GcRequest {
 mod tests {
     use std::time::Duration;
 
-    use super::{GcRequest, Retention};
+    use super::GcRequest;
+    use crate::model::Retention;
 
     #[test]
     fn a_request_that_was_written_is_read_again() {
         let rules = Retention {
             last: Some(0),
             within: Some(Duration::from_secs(3600)),
+            hourly: Some(24),
             daily: Some(7),
             weekly: Some(u64::MAX),
+            monthly: Some(1),
             tagged: true,
         };
         let whole = GcRequest { retention: rules, repack: true, dry_run: true };

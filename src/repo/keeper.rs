@@ -1,6 +1,6 @@
 //! What is done behind those who change the tree: commits and much dirty data go to the store,
-//! checkpoints are made when the journal has grown, garbage is collected when the packs have, and the
-//! journal is made durable at least every second.
+//! checkpoints are made when the journal has grown, garbage is collected when the packs have, snapshots
+//! are dropped that no configured rule keeps, and the journal is made durable at least every second.
 //!
 //! Nothing waits for it but memory and disk, both of which are bounded elsewhere: who would exceed
 //! a bound does the work himself.
@@ -8,10 +8,12 @@
 use std::io;
 use std::sync::{Arc, Weak};
 use std::thread;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::Repo;
+use super::pace::Pace;
 use crate::base::limits::{BACKGROUND_PART, JOURNAL_COST_MAX, JOURNAL_SYNC_INTERVAL, WRITE_DELAY};
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::journal::Journal;
@@ -28,14 +30,16 @@ pub(super) struct Keeper {
     /// Wakes the thread that collects, which takes far longer than the others may wait.
     collect: Sender<()>,
     collect_woken: Receiver<()>,
+    /// The rules of what is kept were changed, and the thread that collects has not seen that yet.
+    new_rules: AtomicBool,
 }
 
 impl Keeper {
     pub(super) fn new() -> Self {
         let (wake, woken) = bounded(1);
         let (collect, collect_woken) = bounded(1);
-        let [write, store, checkpoint, prepare] = Default::default();
-        Self { wake, woken, write, store, checkpoint, prepare, collect, collect_woken }
+        let [write, store, checkpoint, prepare, new_rules] = Default::default();
+        Self { wake, woken, write, store, checkpoint, prepare, collect, collect_woken, new_rules }
     }
 
     fn ask(&self, what: &AtomicBool) {
@@ -61,6 +65,22 @@ impl Keeper {
         let _ = self.collect.try_send(());
     }
 
+    /// To be called before the rules of what is kept change.
+    pub(super) fn note_new_rules(&self) {
+        self.new_rules.store(true, Ordering::SeqCst);
+        self.collect_soon();
+    }
+
+    /// Tells whether they have changed since the thread that collects has last looked.
+    pub(super) fn has_new_rules(&self) -> bool {
+        self.new_rules.load(Ordering::SeqCst)
+    }
+
+    /// Lets them be seen.
+    pub(super) fn forget_new_rules(&self) -> bool {
+        self.new_rules.swap(false, Ordering::SeqCst)
+    }
+
     /// Asks for what the length of the journal calls for.
     pub(super) fn look_at(&self, journal: &Journal, bytes_max: u64) {
         let (bytes, cost) = journal.lag();
@@ -80,7 +100,8 @@ impl Repo {
         let run = move || keep(&repo, &woken);
         thread::Builder::new().name("vst-store".to_owned()).spawn(run)?;
         let (repo, woken) = (Arc::downgrade(self), self.keeper.collect_woken.clone());
-        let run = move || collect(&repo, &woken);
+        let pace = Pace::new(Instant::now(), self.options.retention_delay);
+        let run = move || collect(&repo, &woken, pace);
         thread::Builder::new().name("vst-collect".to_owned()).spawn(run)?;
         let (repo, (alive, ended)) = (Arc::downgrade(self), bounded(0));
         *self.syncing.lock() = Some(alive);
@@ -128,11 +149,23 @@ fn keep(repo: &Weak<Repo>, woken: &Receiver<()>) {
     }
 }
 
-fn collect(repo: &Weak<Repo>, woken: &Receiver<()>) {
-    while woken.recv().is_ok() {
+fn collect(repo: &Weak<Repo>, woken: &Receiver<()>, mut pace: Pace) {
+    while woken.recv_timeout(pace.left(Instant::now())) != Err(RecvTimeoutError::Disconnected) {
         let Some(repo) = repo.upgrade() else { return };
         if let Err(error) = repo.collect_if_worthwhile() {
             log::warn!("garbage is not collected: {error}");
+        }
+        let began = Instant::now();
+        if repo.keeper.forget_new_rules() {
+            pace.put_off(began);
+        }
+        if pace.is_due(began) {
+            if repo.options.acts_by_itself
+                && let Err(error) = repo.apply_retention()
+            {
+                log::warn!("snapshots that no rule keeps stay: {error}");
+            }
+            pace.done(began, Instant::now());
         }
     }
 }

@@ -1,22 +1,26 @@
 //! Layer 4: a store and a working tree put together.
 //!
 //! Locks, in the order in which they are taken: `collecting`, `storing`, `committing`, `live`, those
-//! of the journal; `queue` and `newest` are leaves. `live` orders the operations, and is held while
+//! of the journal; `queue` and `newest` are leaves, and `configuring` is taken alone. `live` orders the operations, and is held while
 //! their records are appended to the journal. `committing` makes commits one after another, and is
 //! held while they hash. `storing` makes what goes to the store come one after another. It and
 //! `collecting`, which lets only one collect garbage, are the only ones that are held while a disk
 //! is waited for, but for a restore and an undo, which let no commit come between.
 
+mod auto_commit;
 mod checkpoint;
 mod commit;
+mod config;
 mod edit;
 mod error;
 mod gc;
 mod gc_request;
 mod history;
+mod keep;
 mod keeper;
 mod mark;
 mod mend;
+mod pace;
 mod plain;
 mod reach;
 mod recover;
@@ -35,13 +39,14 @@ mod walk;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
 use crate::base::disk::{Disk, RealDisk};
 use crate::base::limits::{
     DIRTY_BYTES_MAX, DIRTY_BYTES_MAX_MIN, JOURNAL_BYTES_MAX, JOURNAL_BYTES_MAX_MIN,
-    JOURNAL_COST_MAX, OBJECT_CACHE_BYTES, SPACE_SLACK_BYTES,
+    JOURNAL_COST_MAX, OBJECT_CACHE_BYTES, RETENTION_DELAY, SPACE_SLACK_BYTES,
 };
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Mutex, RwLock};
@@ -52,12 +57,16 @@ use crate::store::{Durability, PackStore, Store};
 use crate::worktree::Worktree;
 use crate::worktree::tree::Hasher;
 
+use self::auto_commit::Committer;
 use self::checkpoint::Unwritten;
 use self::gc::Collecting;
 use self::keeper::Keeper;
 use self::settler::Settler;
 
+pub use crate::model::Retention;
+pub use auto_commit::AUTO_COMMIT_MESSAGE;
 pub use commit::{CommitRequest, CommitStats};
+pub use config::ConfigRequest;
 pub use edit::Edit;
 pub use error::RepoError;
 pub use gc::{GcProgress, GcReport};
@@ -66,7 +75,6 @@ pub use history::{History, LogEntry};
 pub use mend::{Mended, mend};
 pub use plain::{ExportRequest, Exported, LeftOut, export};
 pub use restore::{RestoreRequest, Restored, Touched};
-pub use retention::Retention;
 pub use revision::{Revision, RevisionError};
 pub use tag::{TagChange, TagName, TagNameError, TagRequest, Tagged};
 pub use undo::Undone;
@@ -96,6 +104,10 @@ pub struct RepoOptions {
     /// Disk that garbage may take before it is collected in the background, beside half as much
     /// as what is live.
     pub space_slack_bytes: u64,
+    /// Whether anything is done that nobody asked for but in the configuration.
+    pub acts_by_itself: bool,
+    /// How long the configured rules of what is kept are left alone after they were changed or applied.
+    pub retention_delay: Duration,
     /// The disk that the store is on.
     pub disk: Arc<dyn Disk>,
 }
@@ -112,6 +124,8 @@ impl Default for RepoOptions {
             author: String::new(),
             journaled: true,
             space_slack_bytes: SPACE_SLACK_BYTES,
+            acts_by_itself: true,
+            retention_delay: RETENTION_DELAY,
             disk: Arc::new(RealDisk),
         }
     }
@@ -126,6 +140,8 @@ pub struct Repo {
     committing: Mutex<Committing>,
     storing: Mutex<Storing>,
     collecting: Collecting,
+    /// Held by the one who changes the configuration.
+    configuring: Mutex<()>,
     /// What was hashed and has yet to be stored, oldest first.
     queue: Mutex<VecDeque<Unwritten>>,
     /// How many commits are in there, or on their way from there into the list of commits.
@@ -137,6 +153,7 @@ pub struct Repo {
     stats: CommitStats,
     settler: Settler,
     keeper: Keeper,
+    committer: Committer,
     /// Dropped with the repository, which ends the thread that syncs.
     syncing: Mutex<Option<Sender<()>>>,
 }
@@ -147,6 +164,8 @@ struct Committing {
     hasher: Hasher,
     /// The root that the head has.
     head_root: Option<RootId>,
+    /// The root that the tree had when it was last hashed, unless it became another tree since.
+    tree_root: Option<RootId>,
     /// Directories that changed since the last checkpoint; some are listed twice.
     changed: Vec<Ino>,
     /// The length of the list at which it is looked through for those.
@@ -188,12 +207,14 @@ impl Repo {
             committing: Mutex::default(),
             storing: Mutex::default(),
             collecting: Collecting::default(),
+            configuring: Mutex::default(),
             queue: Mutex::default(),
             unwritten_commits: AtomicU64::new(0),
             changes: AtomicU64::new(0),
             stats: CommitStats::default(),
             settler: Settler::new(),
             keeper: Keeper::new(),
+            committer: Committer::default(),
             syncing: Mutex::default(),
         }
     }

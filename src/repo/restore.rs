@@ -193,6 +193,7 @@ impl Repo {
                     committing.head_root = head.root;
                 }
                 committing.changed.clear();
+                committing.tree_root = None;
                 *live = next;
                 self.changes.fetch_add(1, Ordering::AcqRel);
                 return Ok(restored);

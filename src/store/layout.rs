@@ -6,6 +6,7 @@
 //! packs/     see `pack`
 //! refs/      see `refs`
 //! commits    see `commit_log`
+//! config     what is set, see `format::config`; not there until something is
 //! worktree   see `state_log`
 //! journal/   see the module `journal`
 //! live       see `space`
@@ -79,6 +80,10 @@ impl Layout {
 
     pub(super) fn journal(&self) -> PathBuf {
         self.root.join("journal")
+    }
+
+    pub(super) fn config(&self) -> PathBuf {
+        self.root.join("config")
     }
 
     pub(super) fn live(&self) -> PathBuf {

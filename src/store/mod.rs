@@ -5,6 +5,7 @@
 
 mod cache;
 mod commit_log;
+mod config;
 mod error;
 mod files;
 mod id_hash;

@@ -13,7 +13,7 @@ use super::text::{format_time, quote_path};
 use super::types::{Answer, of_repo};
 use super::{Attr, DirRow, EntryOut, LookupOut, Ttl, Vfs};
 use crate::base::limits::{DEEDS_MAX, LOG_LINES_MAX};
-use crate::model::{CommitId, FileKind, Ino, Meta};
+use crate::model::{CommitId, Config, ConfigKey, FileKind, Ino, Meta};
 use crate::repo::{CommitRequest, GcRequest, RepoError, RestoreRequest, TagRequest};
 use crate::worktree::{Change, ChangeKind};
 
@@ -33,6 +33,7 @@ const INO: u64 = INO_BIT;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Control {
     Commit,
+    Config,
     Head,
     Status,
     Log,
@@ -45,8 +46,9 @@ pub(super) enum Control {
     Undo,
 }
 
-const FILES: [(Control, &str); 11] = [
+const FILES: [(Control, &str); 12] = [
     (Control::Commit, "commit"),
+    (Control::Config, "config"),
     (Control::Gc, "gc"),
     (Control::Head, "head"),
     (Control::Log, "log"),
@@ -158,6 +160,7 @@ impl Vfs {
             Control::Commit => self.commit(text).map(|id| format!("{id}\n")),
             Control::Restore => self.restore(text),
             Control::Gc => return self.begin_gc(text, &file.answer),
+            Control::Config => self.configure(text),
             Control::Tag => self.tag(text),
             Control::Undo => self.undo(),
             _ => return Err(Errno::ACCESS),
@@ -228,6 +231,12 @@ impl Vfs {
         Ok(json_line(&JsonTagged::new(&request.name, &tagged)))
     }
 
+    /// Sets a key. What is answered is all that is set then.
+    fn configure(&self, text: &str) -> Result<String, RepoError> {
+        let Some(repo) = self.live.as_deref() else { return Err(self.read_only()) };
+        Ok(config_lines(repo.configure(&text.parse()?)?))
+    }
+
     fn read_only(&self) -> RepoError {
         let path = self.history.store().path().to_owned();
         crate::store::StoreError::ReadOnly { path }.into()
@@ -250,6 +259,7 @@ impl Vfs {
                 }
                 None => Vec::new(),
             },
+            Control::Config => config_lines(self.history.store().config()?).into_bytes(),
             Control::Log => self.log()?.into_bytes(),
             Control::Stats => self.stats().into_bytes(),
             Control::Gc => match self.live.as_deref() {
@@ -306,6 +316,11 @@ impl Vfs {
 fn refuse(answer: &Mutex<Vec<u8>>, error: &RepoError) -> Errno {
     *answer.lock() = format!("error: {error}\n").into_bytes();
     of_repo(error)
+}
+
+/// A key and its value a line, as they are written to set them.
+fn config_lines(config: Config) -> String {
+    ConfigKey::ALL.map(|key| format!("{key} {}\n", config.get(key))).concat()
 }
 
 /// One changed path as a line.

@@ -216,7 +216,10 @@ pub(super) fn of_repo(error: &RepoError) -> Errno {
         RepoError::NothingToUndo => Errno::NODATA,
         RepoError::MessageTooLong { .. } => Errno::MSGSIZE,
         RepoError::Busy | RepoError::Collecting => Errno::BUSY,
-        RepoError::GcRequest(_) | RepoError::TagName(_) | RepoError::TagRequest => Errno::INVAL,
+        RepoError::GcRequest(_)
+        | RepoError::Config(_)
+        | RepoError::TagName(_)
+        | RepoError::TagRequest => Errno::INVAL,
         RepoError::Thread(_) => Errno::AGAIN,
         RepoError::Store(StoreError::ReadOnly { .. }) => Errno::ROFS,
         error => error.io().map_or(Errno::IO, of_io),

@@ -3,6 +3,7 @@
 
 mod change;
 mod collect;
+mod config;
 mod export;
 mod history;
 mod store;

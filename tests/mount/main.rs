@@ -2,11 +2,13 @@
 //! They need `/dev/fuse`, and root or `fusermount3`.
 
 mod archive;
+mod auto_commit;
 mod caches;
 mod cli;
 mod coherence;
 mod collect;
 mod concurrency;
+mod config;
 mod control;
 mod crossing;
 mod diff;
@@ -27,6 +29,7 @@ mod tree;
 mod undo;
 mod users;
 mod verify;
+mod watch;
 
 /// The harness watched at work, as far as that needs no working mount.
 mod harness_tests {

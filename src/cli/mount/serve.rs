@@ -115,11 +115,18 @@ fn open(args: &MountArgs, store: &Path) -> Result<(Arc<Vfs>, Option<Arc<Repo>>),
         journal_bytes_max: args.journal_size.unwrap_or(JOURNAL_BYTES_MAX),
         author: users::author(),
         journaled: !args.without_journal,
+        acts_by_itself: !args.read_only,
         ..RepoOptions::default()
     };
     let repo = Arc::new(Repo::open(store, options)?);
+    // Who set how often to commit, and what to keep, counts on it: it is told now if that cannot be read.
+    repo.config()?;
     repo.start_settling()
         .and_then(|()| repo.start_keeping())
+        .and_then(|()| match repo.options().acts_by_itself {
+            true => repo.start_auto_commit(args.auto_commit),
+            false => Ok(()),
+        })
         .map_err(|error| CliError::io("starting a thread", error))?;
     Ok((Arc::new(Vfs::live(repo.clone(), owner)), Some(repo)))
 }

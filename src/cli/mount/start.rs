@@ -89,12 +89,13 @@ fn daemon_args(args: &MountArgs, checked: &Checked) -> Vec<OsString> {
     ];
     list.extend(flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.into()));
     let durability = |mode: DurabilityArg| mode.to_possible_value().map(|v| v.get_name().into());
-    let values: [(&str, Option<String>); 6] = [
+    let values: [(&str, Option<String>); 7] = [
         ("--rev", args.rev.clone()),
         ("--threads", args.threads.map(|n| n.to_string())),
         ("--cache-size", args.cache_size.map(|n| n.to_string())),
         ("--dirty-size", args.dirty_size.map(|n| n.to_string())),
         ("--journal-size", args.journal_size.map(|n| n.to_string())),
+        ("--auto-commit", args.auto_commit.map(|every| every.to_string())),
         ("--durability", args.durability.and_then(durability)),
     ];
     for (option, value) in values {
@@ -129,6 +130,8 @@ mod tests {
             "--read-only --allow-other --dev --threads 3 --cache-size 64M --durability strict",
             "--dirty-size 5M --journal-size 1G --without-journal",
             "--rev=-x",
+            "--auto-commit 90s",
+            "--auto-commit off",
         ] {
             let words = ["mount"].into_iter().chain(options.split_whitespace());
             let words = words.chain(["/s", "/m"]).map(Into::into).collect();

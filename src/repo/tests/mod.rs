@@ -1,8 +1,10 @@
 //! A repository on a disk that loses its power, fills up and fails.
 
+mod auto_commit;
 mod crash;
 mod damage;
 mod faults;
+mod keep;
 #[cfg(shuttle)]
 mod schedules;
 mod space;

@@ -15,6 +15,8 @@ pub enum Part {
     CommitList,
     /// The list of the states of the worktree.
     StateList,
+    /// The configuration.
+    Config,
     /// A segment of the journal.
     Journal,
     /// The header of a pack.

@@ -1,4 +1,4 @@
-//! The small files of a store: `format`, the lists of commits and of states, the refs.
+//! The small files of a store: `format`, the lists of commits and of states, the refs, what is set.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::format::commit_log::{self, CommitLogError, CommitRecord, Tally};
 use crate::format::state_log;
 use crate::model::ObjectId;
 use crate::store::commit_log::{find_earlier, lost};
-use crate::store::{RefName, Refs, StoreError, files};
+use crate::store::{RefName, Refs, StoreError, config, files};
 
 /// What the small files of a store say, as far as they are whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,13 @@ impl Inspection {
         self.commit_list(&mut lists)?;
         self.state_list(&mut lists)?;
         self.refs(&mut lists)?;
+        match config::read(&self.layout) {
+            Ok(_) => {}
+            Err(StoreError::Corrupt { offset, detail, .. }) => {
+                lists.findings.push(Finding::new(Part::Config, "config", offset, detail));
+            }
+            Err(error) => return Err(error),
+        }
         Ok(lists)
     }
 

@@ -7,7 +7,7 @@ use vst::format::deed::{decode_deed_block, encode_deed_block};
 use vst::format::node::{NodeReader, put_header, put_item, put_link};
 use vst::format::root::{LinkRecord, Root};
 use vst::format::worktree::{Place, SideRecord, WorktreeState, open_side, put_side_header};
-use vst::format::{commit, commit_log, entry, ref_file, state_log};
+use vst::format::{commit, commit_log, config, entry, ref_file, state_log};
 
 /// Decodes the bytes behind the first, which tells what they are to be.
 pub fn formats(data: &[u8]) {
@@ -64,6 +64,9 @@ pub fn formats(data: &[u8]) {
         10 => {
             if let Ok(id) = ref_file::decode(bytes) {
                 assert_eq!(ref_file::encode(&id), bytes);
+            }
+            if let Ok(config) = config::decode(bytes) {
+                assert_eq!(config::encode(&config), bytes);
             }
         }
         11 => commit_list(bytes),
