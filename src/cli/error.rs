@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::paths::shell;
 use super::usage::USAGE_EXIT_CODE;
+use crate::base::proposal;
 use crate::model::ObjectError;
 use crate::repo::{RepoError, RevisionError};
 use crate::store::StoreError;
@@ -171,6 +172,17 @@ pub(super) enum CliError {
     /// A mount cannot be taken away.
     #[error(transparent)]
     Umount(#[from] super::umount::UmountRefusal),
+    /// There is neither such a command nor such a topic.
+    #[error(
+        "there is no help on {text:?}{}; `vst help` lists all commands and topics",
+        proposal(nearest)
+    )]
+    NoHelp {
+        /// What was asked for.
+        text: String,
+        /// What comes near it.
+        nearest: Vec<String>,
+    },
     /// A call of the system failed.
     #[error("{context}: {}", reason(source))]
     Io {
@@ -212,6 +224,7 @@ impl CliError {
             | Self::ExportTakesNoPath { .. }
             | Self::DiffTakesPaths { .. }
             | Self::PathAsRevision { .. }
+            | Self::NoHelp { .. }
             | Self::EmptyPath => ExitCode::from(USAGE_EXIT_CODE),
             _ => ExitCode::FAILURE,
         }

@@ -8,13 +8,16 @@ mod cat;
 mod changes;
 mod commit;
 mod commit_view;
+mod completions;
 mod daemon;
 mod diff;
 mod error;
 mod export;
 mod gc;
+mod help;
 mod log;
 mod ls;
+mod man;
 mod mount;
 mod mountinfo;
 mod op;
@@ -77,7 +80,13 @@ A first look:
   vst umount ~/work
 
 A REV is the id of a commit or the beginning of one, a tag, HEAD, HEAD~3 (three commits before
-it), or @{10 minutes ago}. `vst COMMAND --help` tells more about a command.";
+it), or @{10 minutes ago}. `vst COMMAND --help` tells more about a command, and
+
+  vst help revisions               how commits, and paths in them, are named
+  vst help control-files           what .vst and .snapshots in the root of a mount are for
+  vst help durability              what survives a crash, a power failure and a full disk
+  vst help retention               which snapshots are kept, and when disk is freed
+  vst help json                    what --json prints, command by command";
 
 /// Options that tell every command where to work.
 #[derive(Debug, Args)]
@@ -121,6 +130,9 @@ enum Command {
     Gc(gc::GcArgs),
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
+    Help(help::HelpArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Does what the arguments of the process say, and tells how it went.
@@ -167,6 +179,9 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Gc(args) => gc::run(args, store, terminal),
         Command::Verify(args) => verify::run(args, store, terminal),
         Command::Stats(args) => stats::run(args, store, terminal),
+        Command::Help(args) => help::run(args, terminal),
+        Command::Completions(args) => completions::run(args, terminal),
+        Command::Man(args) => man::run(args, terminal),
     }
 }
 

@@ -28,10 +28,15 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// Nothing is lost that was not committed: the tree comes back as it was with the next mount.
 /// A mount whose daemon died is taken away as well.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct UmountArgs {
     /// Where it is mounted
     mountpoint: PathBuf,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  vst umount ~/work";
 
 /// Why a mount cannot be taken away.
 #[derive(Debug, thiserror::Error)]

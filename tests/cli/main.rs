@@ -5,6 +5,7 @@ mod change;
 mod collect;
 mod export;
 mod history;
+mod manual;
 mod store;
 mod tag;
 mod undo;
