@@ -4,6 +4,7 @@
 //! An error is one line on stderr, `vst: ` and what is wrong and what to do about it. The exit
 //! code is 0 if all was done, 1 if something failed and 2 if the command was not understood.
 
+mod advice;
 mod cat;
 mod changes;
 mod commit;
