@@ -8,6 +8,9 @@ mod history;
 mod manual;
 mod store;
 mod tag;
+#[path = "../support/transcript.rs"]
+mod transcript;
+mod transcripts;
 mod undo;
 mod usage;
 mod verify;

@@ -14,12 +14,15 @@ mod failure;
 mod harness;
 mod limits;
 mod posix;
+mod readme;
 mod reference;
 mod round_trip;
 mod sharing;
 mod shell;
 mod tags;
 mod tools;
+#[path = "../support/transcript.rs"]
+mod transcript;
 mod tree;
 mod undo;
 mod users;
