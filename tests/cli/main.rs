@@ -3,8 +3,11 @@
 
 mod change;
 mod collect;
+#[path = "../support/contract.rs"]
+mod contract;
 mod export;
 mod history;
+mod json;
 mod manual;
 mod store;
 mod tag;

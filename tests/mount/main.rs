@@ -6,6 +6,8 @@ mod cli;
 mod coherence;
 mod collect;
 mod concurrency;
+#[path = "../support/contract.rs"]
+mod contract;
 mod control;
 mod crossing;
 mod diff;

@@ -1,11 +1,12 @@
-//! The tour of the README, which must print what it says.
+//! The tour of the README, and what a mount tells programs: both are as they are written down.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::harness::detach;
+use crate::contract::Contract;
+use crate::harness::{TestMount, detach};
 use crate::transcript;
 
 const VST: &str = env!("CARGO_BIN_EXE_vst");
@@ -57,4 +58,29 @@ fn the_tour_prints_what_the_readme_says() {
     };
     transcript::run(&document, set_up, false);
     assert!(!playground.mountpoint().join(".vst").exists(), "the tour ends with an unmount");
+}
+
+#[test]
+fn what_a_mount_tells_programs_is_what_is_documented() {
+    let contract = Contract::read();
+    let mount = TestMount::new();
+    let mut wrong = Vec::new();
+    let mut check = |documented: &str, args: &[&str]| {
+        let output = mount.vst(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        let output = str::from_utf8(&output.stdout).expect("output is UTF-8");
+        wrong.extend(contract.wrong(documented, &args.join(" "), output));
+    };
+    std::fs::write(mount.path().join("file"), "one\n").expect("it can be written");
+    check("vst status --json", &["status", "--json"]);
+    check("vst commit --json", &["commit", "--json"]);
+    std::fs::write(mount.path().join("file"), "two\n").expect("it can be written");
+    check("vst diff --json", &["diff", "--stat", "--json"]);
+    check("vst restore HEAD --json", &["restore", "HEAD", "--json"]);
+    check("vst undo --json", &["undo", "--json"]);
+    check("vst tag v1 --json", &["tag", "v1", "--json"]);
+    check("vst gc --json", &["gc", "--keep-last", "1", "--json"]);
+    check("vst op log --json", &["op", "log", "--json"]);
+    check("vst stats --json", &["stats", "--json"]);
+    assert_eq!(wrong, [""; 0]);
 }
