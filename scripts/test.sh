@@ -40,7 +40,7 @@ on_exit() {
 }
 
 install_needs() {
-    local needs=(git:git)
+    local needs=(git:git groff:groff-base)
     if ((with_mount)); then
         needs+=(fusermount3:fuse3 getfattr:attr getfacl:acl rsync:rsync sqlite3:sqlite3
             tar:tar patch:patch mkfs.ext4:e2fsprogs)

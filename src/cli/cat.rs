@@ -54,7 +54,7 @@ pub(super) fn run(
 
 fn print(view: &View, named: &Named, terminal: &mut Terminal) -> Result<(), CliError> {
     let src = view.history.source();
-    let (_, entry) = named.entry(src)?;
+    let (_, entry) = named.entry(view)?;
     let no_file = |what, advice| Err(CliError::NoFile { path: flat(named.text()), what, advice });
     let (size, content) = match &entry.body {
         EntryBody::File { size, content } => (*size, *content),

@@ -246,9 +246,13 @@ fn resolve(
 ) -> Result<CommitId, CliError> {
     let refuse = |revision, path| CliError::DiffTakesPaths { revision, path };
     let revision = revision_alone(argument, refuse)?;
-    let error = match view.history.resolve(revision, view.head) {
-        Err(error @ RepoError::Revision(RevisionError::Unknown { .. })) => error,
-        result => return Ok(result?),
+    let error = match view.resolve(revision) {
+        Err(
+            error @ CliError::Repo(RepoError::Revision(
+                RevisionError::Unknown { .. } | RevisionError::ShortPrefix { .. },
+            )),
+        ) => error,
+        result => return result,
     };
     let src = view.history.source();
     let head = view.head.map(|head| view.history.commit(&head)).transpose()?;
@@ -258,7 +262,7 @@ fn resolve(
             return Err(CliError::PathAsRevision { path: revision.to_owned() });
         }
     }
-    Err(error.into())
+    Err(error)
 }
 
 #[cfg(test)]

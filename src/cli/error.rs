@@ -1,12 +1,13 @@
 //! What can go wrong with a command, in words for the one who typed it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::paths::shell;
 use super::units::count_text;
 use super::usage::USAGE_EXIT_CODE;
+use crate::base::proposal;
 use crate::model::ObjectError;
 use crate::repo::{RepoError, RevisionError};
 use crate::store::StoreError;
@@ -23,12 +24,14 @@ pub(super) enum CliError {
     StoreOptionNotTaken,
     /// There is no store at the current directory, and none was named.
     #[error(
-        "{} is not in a mounted tree: go into one, name one with `-C DIR`, or name a store with \
-         `--store STORE`", directory.display()
+        "{} is not in a mounted tree: go into one{}, name one with `-C DIR`, or name a store with \
+         `--store STORE`", directory.display(), mounted_text(mounts)
     )]
     NoStore {
         /// The current directory.
         directory: PathBuf,
+        /// Where this program has mounted something.
+        mounts: Vec<PathBuf>,
     },
     /// There is nothing where the store should be.
     #[error("there is no store {}: `vst mount {} DIR` makes one", .0.display(), shell(.0))]
@@ -78,12 +81,34 @@ pub(super) enum CliError {
         answer: String,
     },
     /// A path argument leads out of the tree.
-    #[error("{path} is outside of the tree of {}", store.display())]
+    #[error("{path} is outside of the tree of {}{}", store.display(), seen_at(mountpoint.as_deref()))]
     OutsideTree {
         /// The argument.
         path: String,
         /// The store.
         store: PathBuf,
+        /// Where the tree is seen, if it is.
+        mountpoint: Option<PathBuf>,
+    },
+    /// A commit has nothing at a path.
+    #[error("{path} is not in commit {commit}{advice}")]
+    NoPath {
+        /// The path.
+        path: String,
+        /// The commit, in short.
+        commit: String,
+        /// What there is instead.
+        advice: String,
+    },
+    /// Several commits begin with these digits.
+    #[error(
+        "{text:?} is the beginning of several commits, of which more digits tell one: {candidates}"
+    )]
+    Ambiguous {
+        /// What was asked for.
+        text: String,
+        /// Some of them: ids, times and messages.
+        candidates: String,
     },
     /// Paths that do not fit in one request.
     #[error("these are too many paths for one restore: name a directory above them, or fewer")]
@@ -237,6 +262,17 @@ pub(super) enum CliError {
     /// A mount cannot be taken away.
     #[error(transparent)]
     Umount(#[from] super::umount::UmountRefusal),
+    /// There is neither such a command nor such a topic.
+    #[error(
+        "there is no help on {text:?}{}; `vst help` lists all commands and topics",
+        proposal(nearest)
+    )]
+    NoHelp {
+        /// What was asked for.
+        text: String,
+        /// What comes near it.
+        nearest: Vec<String>,
+    },
     /// A call of the system failed.
     #[error("{context}: {}", reason(source))]
     Io {
@@ -280,6 +316,7 @@ impl CliError {
             | Self::PathAsRevision { .. }
             | Self::ExportGitTakesFile
             | Self::ExportJsonToStdout
+            | Self::NoHelp { .. }
             | Self::EmptyPath => ExitCode::from(USAGE_EXIT_CODE),
             _ => ExitCode::FAILURE,
         }
@@ -301,6 +338,33 @@ impl From<ObjectError> for CliError {
 impl From<RevisionError> for CliError {
     fn from(error: RevisionError) -> Self {
         Self::Repo(error.into())
+    }
+}
+
+/// How many mounts an error lists.
+const MOUNTS_MAX: usize = 3;
+
+/// Some of many paths, for an error.
+pub(super) fn named(paths: &[PathBuf]) -> String {
+    let shown: Vec<String> = paths.iter().take(MOUNTS_MAX).map(|path| shell(path)).collect();
+    match paths.len().saturating_sub(MOUNTS_MAX) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Where one could go.
+fn mounted_text(mounts: &[PathBuf]) -> String {
+    match mounts {
+        [] => " (there is none now: `vst mount STORE DIR` makes one)".to_owned(),
+        _ => format!(" ({})", named(mounts)),
+    }
+}
+
+fn seen_at(mountpoint: Option<&Path>) -> String {
+    match mountpoint {
+        Some(mountpoint) => format!(", which is {}", mountpoint.display()),
+        None => ", which is not mounted: name a path from its top".to_owned(),
     }
 }
 
@@ -335,11 +399,22 @@ pub(super) fn flat(text: &str) -> String {
 mod tests {
     use std::io;
 
-    use super::{CliError, flat};
+    use std::path::PathBuf;
+
+    use super::{CliError, flat, mounted_text};
 
     #[test]
     fn a_text_stays_one_line_that_a_terminal_can_show() {
         assert_eq!(flat("a\nb\x1b[31mé"), "a\\nb\\u{1b}[31mé");
+    }
+
+    #[test]
+    fn mounts_are_named_as_far_as_they_fit() {
+        let text =
+            |count| mounted_text(&["/a", "/b c", "/d", "/e", "/f"].map(PathBuf::from)[..count]);
+        assert!(text(0).contains("`vst mount STORE DIR`"));
+        assert_eq!(text(2), " (/a, '/b c')");
+        assert_eq!(text(5), " (/a, '/b c', /d and 2 more)");
     }
 
     #[test]

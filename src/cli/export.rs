@@ -153,7 +153,8 @@ pub(super) fn export_to(
     terminal: &mut Terminal,
 ) -> Result<(), CliError> {
     let view = place.view()?;
-    let commit = view.history.resolve(revision, view.head)?;
+    let commit = view.resolve(revision)?;
+    view.check_paths(&commit, &paths)?;
     let dir = to.directory.to_owned();
     let request = ExportRequest { commit, paths, dir, merge: to.force };
     let line = ProgressLine::without_end("writing");

@@ -103,7 +103,7 @@ pub(super) fn run(
     let view = place.view()?;
     let named = Named::find(&place, &view, &args.directory)?;
     let src = view.history.source();
-    let (_, entry) = named.entry(src)?;
+    let (_, entry) = named.entry(&view)?;
     let path = named.path.as_deref().unwrap_or_default();
     let listing = Listing { src, recursive: args.recursive };
     if args.json {

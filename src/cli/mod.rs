@@ -4,10 +4,12 @@
 //! An error is one line on stderr, `vst: ` and what is wrong and what to do about it. The exit
 //! code is 0 if all was done, 1 if something failed and 2 if the command was not understood.
 
+mod advice;
 mod cat;
 mod changes;
 mod commit;
 mod commit_view;
+mod completions;
 mod config;
 mod daemon;
 mod diff;
@@ -15,10 +17,12 @@ mod error;
 mod export;
 mod gc;
 mod git;
+mod help;
 mod import;
 mod listing;
 mod log;
 mod ls;
+mod man;
 mod mount;
 mod mountinfo;
 mod op;
@@ -82,7 +86,13 @@ A first look:
   vst umount ~/work
 
 A REV is the id of a commit or the beginning of one, a tag, HEAD, HEAD~3 (three commits before
-it), or @{10 minutes ago}. `vst COMMAND --help` tells more about a command.";
+it), or @{10 minutes ago}. `vst COMMAND --help` tells more about a command, and
+
+  vst help revisions               how commits, and paths in them, are named
+  vst help control-files           what .vst and .snapshots in the root of a mount are for
+  vst help durability              what survives a crash, a power failure and a full disk
+  vst help retention               which snapshots are kept, and when disk is freed
+  vst help json                    what --json prints, command by command";
 
 /// Options that tell every command where to work.
 #[derive(Debug, Args)]
@@ -129,6 +139,9 @@ enum Command {
     Config(config::ConfigArgs),
     Verify(verify::VerifyArgs),
     Stats(stats::StatsArgs),
+    Help(help::HelpArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Does what the arguments of the process say, and tells how it went.
@@ -178,6 +191,9 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Config(args) => config::run(args, store, terminal),
         Command::Verify(args) => verify::run(args, store, terminal),
         Command::Stats(args) => stats::run(args, store, terminal),
+        Command::Help(args) => help::run(args, terminal),
+        Command::Completions(args) => completions::run(args, terminal),
+        Command::Man(args) => man::run(args, terminal),
     }
 }
 

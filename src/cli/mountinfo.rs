@@ -73,6 +73,11 @@ impl MountTable {
         inside.filter(|mount| mount.is_vst()).max_by_key(|mount| mount.mountpoint.as_os_str().len())
     }
 
+    /// The mounts of this program.
+    pub(super) fn vst(&self) -> impl Iterator<Item = &MountEntry> {
+        self.mounts.iter().filter(|mount| mount.is_vst())
+    }
+
     /// The mounts of a store.
     pub(super) fn of_store<'a>(
         &'a self,

@@ -17,7 +17,7 @@ use crate::vfs::text::parse_time;
 
 /// Look into the log of what was done to the store
 #[derive(Debug, Args)]
-#[command(disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true, after_help = EXAMPLES)]
 pub(super) struct OpArgs {
     #[command(subcommand)]
     command: OpCommand,

@@ -55,7 +55,10 @@ impl Place {
                 _ => CliError::io(format!("opening the store {}", store.display()), error),
             })?,
             (None, Some(mount)) => mount.source.clone(),
-            (None, None) => return Err(CliError::NoStore { directory }),
+            (None, None) => {
+                let mounts = table.vst().map(|mount| mount.mountpoint.clone()).collect();
+                return Err(CliError::NoStore { directory, mounts });
+            }
         };
         let here = here.filter(|mount| mount.source == store);
         let mounts: Vec<_> = table.of_store(&store).cloned().collect();
@@ -211,6 +214,7 @@ impl Place {
         let outside = || CliError::OutsideTree {
             path: path_text(argument.as_bytes()),
             store: self.store.clone(),
+            mountpoint: self.mounts.last().map(|mount| mount.mountpoint.clone()),
         };
         let path = if path.is_relative() {
             self.directory.join(path)
@@ -280,7 +284,7 @@ mod tests {
         assert_eq!(path(&place, "/w/x"), Ok("x".to_owned()));
         for outside in ["../../..", "/x", "/wx", "/w/.."] {
             let text = path(&place, outside).unwrap_err();
-            assert_eq!(text, format!("{outside} is outside of the tree of /s"));
+            assert_eq!(text, format!("{outside} is outside of the tree of /s, which is /w"));
         }
     }
 

@@ -9,14 +9,12 @@ use serde::Serialize;
 use super::daemon::Restored;
 use super::error::CliError;
 use super::export::{Target, export_to};
-use super::paths::path_text;
-use super::place::{Place, View};
+use super::place::Place;
 use super::revision::revision_alone;
 use super::terminal::Terminal;
 use super::units::count_text;
 use crate::model::CommitId;
-use crate::repo::{RepoError, RestoreRequest};
-use crate::worktree::CommittedTree;
+use crate::repo::RestoreRequest;
 
 /// Bring the tree, or some paths of it, back to what they were in a commit
 ///
@@ -89,8 +87,8 @@ pub(super) fn run(
     }
     // HEAD means another commit once something was saved, so it is looked up once, before.
     let view = place.view()?;
-    let commit = view.history.resolve(revision, view.head)?;
-    check_paths(&view, &commit, &paths)?;
+    let commit = view.resolve(revision)?;
+    view.check_paths(&commit, &paths)?;
     drop(view);
     let restored = restore(&place, &commit, &paths)?;
     if args.json {
@@ -106,20 +104,6 @@ pub(super) fn run(
     }
     let short = commit.object().short();
     terminal.line(&format!("restored {} from {short}", count_text(restored.paths, "path")))?;
-    Ok(())
-}
-
-/// Fails if the commit has nothing at one of the paths, so that none is restored before another
-/// turns out to be mistyped.
-fn check_paths(view: &View, commit: &CommitId, paths: &[Vec<u8>]) -> Result<(), CliError> {
-    let src = view.history.source();
-    let tree = CommittedTree::open(&view.history.commit(commit)?.root, src)?;
-    for path in paths {
-        if tree.find(path, src)?.is_none() {
-            let (path, commit) = (path_text(path), commit.object().short());
-            return Err(RepoError::NoPath { path, commit }.into());
-        }
-    }
     Ok(())
 }
 

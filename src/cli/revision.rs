@@ -7,8 +7,8 @@ use std::path::Path;
 use super::error::CliError;
 use super::paths::{path_text, shell};
 use super::place::{Place, View};
-use crate::model::{Commit, CommitId, Entry, EntryBody, ObjectSource};
-use crate::repo::{RepoError, Revision};
+use crate::model::{Commit, CommitId, Entry, EntryBody};
+use crate::repo::Revision;
 use crate::worktree::CommittedTree;
 
 /// A commit that an argument named, and perhaps a path in it.
@@ -34,7 +34,7 @@ impl Named {
             Some(path) => Some(path.to_vec()),
             None => None,
         };
-        let id = view.history.resolve(revision, view.head)?;
+        let id = view.resolve(revision)?;
         let commit = view.history.commit(&id)?;
         Ok(Self { id, commit, path, text: path_text(argument.as_bytes()) })
     }
@@ -45,18 +45,15 @@ impl Named {
     }
 
     /// The tree of the commit, and what the path leads to, or the top if there is none.
-    pub(super) fn entry(&self, src: &dyn ObjectSource) -> Result<(CommittedTree, Entry), CliError> {
+    pub(super) fn entry(&self, view: &View) -> Result<(CommittedTree, Entry), CliError> {
+        let src = view.history.source();
         let tree = CommittedTree::open(&self.commit.root, src)?;
         let path = self.path.as_deref().unwrap_or_default();
-        let entry = tree.find(path, src)?.ok_or_else(|| RepoError::NoPath {
-            path: path_text(path),
-            commit: self.id.object().short(),
-        })?;
+        let entry = tree.find(path, src)?.ok_or_else(|| view.no_path(&self.id, path))?;
         // `file/` is no file.
         let wants_directory = path.ends_with(b"/");
         if wants_directory && !matches!(entry.body, EntryBody::Directory(_)) {
-            let (path, commit) = (path_text(path), self.id.object().short());
-            return Err(RepoError::NoPath { path, commit }.into());
+            return Err(view.no_path(&self.id, path));
         }
         Ok((tree, entry))
     }

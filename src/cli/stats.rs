@@ -17,11 +17,17 @@ use crate::vfs::stats::stats;
 /// How much all snapshots hold, each for itself, is found out by reading every directory once,
 /// whatever number of snapshots it is in.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct StatsArgs {
     /// Print JSON: what .vst/stats tells, and {"content":{"files":3,"bytes":100}}
     #[arg(long)]
     json: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  vst stats
+  vst stats --json | jq .commits.latency";
 
 /// Prints the statistics. `--json` prints what `.vst/stats` tells (sizes in bytes, latencies in
 /// nanoseconds; `commits`, `tree` and `journal` are there for a mounted store only), and beside it

@@ -17,11 +17,18 @@ use crate::model::CommitId;
 /// `R087 old -> new` if it was changed as well and 87 % of the content is the same). Paths begin at the
 /// top of the tree. Nothing is printed if nothing changed.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct StatusArgs {
     /// Print JSON: {"head":"…","changes":[{"change":"added","path":"…"}]}
     #[arg(long)]
     json: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  vst status
+  vst status --store work.store         of a store that is not mounted
+  cat .vst/status                       the same without this program, at the top of the mount";
 
 /// What `--json` prints, `head` being `null` before the first commit:
 ///

@@ -10,7 +10,7 @@ use clap::Args;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::error::{CliError, report_line};
+use super::error::{CliError, named, report_line};
 use super::mountinfo::{MountEntry, MountTable};
 use super::paths::shell;
 use crate::base::limits::LOCK_BYTES_MAX;
@@ -28,17 +28,27 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// Nothing is lost that was not committed: the tree comes back as it was with the next mount.
 /// A mount whose daemon died is taken away as well.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct UmountArgs {
     /// Where it is mounted
     mountpoint: PathBuf,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  vst umount ~/work";
+
 /// Why a mount cannot be taken away.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UmountRefusal {
     /// Nothing is mounted there.
-    #[error("nothing is mounted on {}", .0.display())]
-    NotMounted(PathBuf),
+    #[error("nothing is mounted on {}{}", path.display(), others_text(others))]
+    NotMounted {
+        /// What was to be unmounted.
+        path: PathBuf,
+        /// Where this program has mounted something.
+        others: Vec<PathBuf>,
+    },
     /// It is a directory in a mount.
     #[error("{} is inside of the mount {}: `vst umount {}`", path.display(), mountpoint.display(),
         shell(mountpoint))]
@@ -81,6 +91,14 @@ pub(super) enum UmountRefusal {
         /// The store.
         store: PathBuf,
     },
+}
+
+/// What could be unmounted instead.
+fn others_text(others: &[PathBuf]) -> String {
+    match others {
+        [] => ", and nothing of vst anywhere".to_owned(),
+        _ => format!("; of vst there is {}", named(others)),
+    }
 }
 
 /// Unmounts.
@@ -143,7 +161,8 @@ fn find<'a>(table: &'a MountTable, path: &Path) -> Result<&'a MountEntry, CliErr
             return Err(UmountRefusal::Inside { path, mountpoint }.into());
         }
     }
-    Err(UmountRefusal::NotMounted(path).into())
+    let others = table.vst().map(|mount| mount.mountpoint.clone()).collect();
+    Err(UmountRefusal::NotMounted { path, others }.into())
 }
 
 /// The lock of a store, which its daemon holds until everything is on the disk.

@@ -29,6 +29,7 @@ pub(super) struct UndoArgs {
 
 const EXAMPLES: &str = "\
 Examples:
+  vst undo
   vst restore HEAD~3 && vst undo        there and back
   vst commit -m oops && vst undo        the files stay, the commit is gone from `vst log`
   echo > .vst/undo                      the same without this program, at the top of the mount";

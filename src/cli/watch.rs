@@ -91,7 +91,7 @@ pub(super) fn run(
     // The head of before the first look, so that what is made after it is not missed.
     let mut newest = daemon.newest()?;
     let view = place.view()?;
-    let since = args.since.as_deref().map(|rev| view.history.resolve(rev, view.head));
+    let since = args.since.as_deref().map(|rev| view.resolve(rev));
     let mut follower = Follower::new(view, since.transpose()?);
     // A mount that somebody is in does not go away.
     std::env::set_current_dir("/").map_err(|error| CliError::io("going to /", error))?;

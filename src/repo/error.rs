@@ -52,7 +52,9 @@ pub enum RepoError {
         commit: String,
     },
     /// A collection dropped the commit meanwhile.
-    #[error("commit {commit} was dropped by a collection")]
+    #[error(
+        "commit {commit} was dropped by a collection: `vst log --all` lists those that are left"
+    )]
     Dropped {
         /// The commit.
         commit: CommitId,
@@ -110,7 +112,9 @@ pub enum RepoError {
     #[error(transparent)]
     GcRequest(#[from] GcRequestError),
     /// The message of a commit is longer than 64 KiB.
-    #[error("the message is longer than {max} bytes")]
+    #[error(
+        "the message is longer than {max} bytes: shorten it, or put it into a file of the tree"
+    )]
     MessageTooLong {
         /// The longest that there can be.
         max: usize,

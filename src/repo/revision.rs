@@ -8,34 +8,64 @@
 
 use super::{History, RepoError};
 use crate::base::limits::REVISION_PREFIX_DIGITS_MIN;
-use crate::model::{CommitId, IdPrefix, Timestamp};
+use crate::base::{nearest, proposal};
+use crate::format::commit_log::CommitRecord;
+use crate::model::{CommitId, IdPrefix, ObjectId, Timestamp};
 use crate::store::RefName;
+
+/// How many commits are named that a text may have been meant for.
+const CANDIDATES_MAX: usize = 5;
 
 /// Why a text names no commit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RevisionError {
     /// Nothing has that name.
-    #[error("no commit is called {text:?}; `vst log` lists those that there are")]
+    #[error(
+        "no commit is called {text:?}{}; `vst log` and `vst tag` list those that there are",
+        proposal(nearest)
+    )]
     Unknown {
         /// What was asked for.
         text: String,
+        /// Names that come near it.
+        nearest: Vec<String>,
+    },
+    /// It could be the beginning of an id, but has too few digits.
+    #[error("no tag is called {text:?}, and the beginning of an id needs {min} digits")]
+    ShortPrefix {
+        /// What was asked for.
+        text: String,
+        /// How many digits it needs.
+        min: usize,
+    },
+    /// There is no commit that old.
+    #[error("nothing is as old as {text}: {}", oldest_text(oldest))]
+    TooOld {
+        /// What was asked for.
+        text: String,
+        /// The oldest commit, if there is any.
+        oldest: Option<CommitId>,
     },
     /// Several commits begin with these digits.
-    #[error("{text:?} is the beginning of several commits: {}", candidates.join(", "))]
+    #[error("{text:?} is the beginning of several commits: {}", short_ids(candidates))]
     Ambiguous {
         /// What was asked for.
         text: String,
-        /// Some of them.
-        candidates: Vec<String>,
+        /// Some of them, with their times.
+        candidates: Vec<CommitRecord>,
     },
     /// Nothing has been committed yet.
     #[error("nothing has been committed yet")]
     NoCommits,
     /// The commit has fewer ancestors than were counted back.
-    #[error("{text:?} goes back beyond the first commit that is kept")]
+    #[error("{text:?} goes back beyond the first commit that is kept: that is {base}~{steps}")]
     BeyondFirst {
         /// What was asked for.
         text: String,
+        /// From where it was counted back.
+        base: String,
+        /// How many commits there are before that.
+        steps: u64,
     },
     /// The text cannot be understood.
     #[error("{text:?} is no revision: {why}")]
@@ -73,6 +103,7 @@ impl History {
         let end = text.find(['~', '^']).unwrap_or(text.len());
         let (base, mut steps) = text.split_at(end);
         let mut id = self.resolve_base(base, text, head)?;
+        let mut gone_back = 0;
         while let Some(first) = steps.chars().next() {
             let digits =
                 steps[1..].find(|c: char| !c.is_ascii_digit()).map_or(steps.len(), |n| n + 1);
@@ -86,7 +117,12 @@ impl History {
             };
             for _ in 0..back {
                 let parent = self.parent(&self.commit(&id)?);
-                id = parent.ok_or(RevisionError::BeyondFirst { text: text.to_owned() })?;
+                id = parent.ok_or_else(|| RevisionError::BeyondFirst {
+                    text: text.to_owned(),
+                    base: base.to_owned(),
+                    steps: gone_back,
+                })?;
+                gone_back += 1;
             }
             steps = &steps[digits..];
         }
@@ -99,11 +135,12 @@ impl History {
         text: &str,
         head: Option<CommitId>,
     ) -> Result<CommitId, RepoError> {
-        let unknown = || RevisionError::Unknown { text: text.to_owned() };
         if let Some(when) = base.strip_prefix("@{").and_then(|rest| rest.strip_suffix('}')) {
             let before = time_ago(when, Timestamp::now())
                 .ok_or_else(|| RevisionError::Syntax { text: text.to_owned(), why: TIME_HELP })?;
-            return Ok(self.at_time(before).ok_or_else(unknown)?);
+            let oldest = || self.store().commits().records().first().map(|first| first.id);
+            let too_old = || RevisionError::TooOld { text: base.to_owned(), oldest: oldest() };
+            return Ok(self.at_time(before).ok_or_else(too_old)?);
         }
         match base {
             "HEAD" | "@" => return Ok(head.ok_or(RevisionError::NoCommits)?),
@@ -113,21 +150,40 @@ impl History {
         if let Some(id) = self.tag(base)? {
             return Ok(id);
         }
-        match base.parse::<IdPrefix>() {
-            Ok(prefix) if prefix.digits() >= REVISION_PREFIX_DIGITS_MIN => {
-                let found = self.store().commits().find_prefix(&prefix, 5);
-                match found.as_slice() {
-                    [] => Err(unknown().into()),
-                    [only] => Ok(only.id),
-                    several => Err(RevisionError::Ambiguous {
-                        text: text.to_owned(),
-                        candidates: several.iter().map(|r| r.id.object().short()).collect(),
-                    }
-                    .into()),
+        let Ok(prefix) = base.parse::<IdPrefix>() else { return Err(self.unknown(base)?.into()) };
+        let min = REVISION_PREFIX_DIGITS_MIN;
+        if prefix.digits() < min {
+            return Err(match self.unknown(base)? {
+                RevisionError::Unknown { text, nearest } if nearest.is_empty() => {
+                    RevisionError::ShortPrefix { text, min }.into()
                 }
-            }
-            _ => Err(unknown().into()),
+                unknown => unknown.into(),
+            });
         }
+        match self.store().commits().find_prefix(&prefix, CANDIDATES_MAX).as_slice() {
+            [] => Err(self.unknown(base)?.into()),
+            [only] => Ok(only.id),
+            several => {
+                let candidates = several.to_vec();
+                Err(RevisionError::Ambiguous { text: base.to_owned(), candidates }.into())
+            }
+        }
+    }
+
+    /// The error for a text that is the name of nothing, with tags that come near it, and commits
+    /// whose ids begin as it does, for as many digits as any does.
+    fn unknown(&self, base: &str) -> Result<RevisionError, RepoError> {
+        let words = ["HEAD", "latest"].map(str::to_owned);
+        let mut nearest = nearest(base, self.tags()?.into_iter().chain(words));
+        let digits = base.chars().take_while(char::is_ascii_hexdigit).count();
+        let digits = digits.min(ObjectId::HEX_DIGITS);
+        let shorter = (REVISION_PREFIX_DIGITS_MIN..=digits).rev().filter_map(|end| {
+            let prefix = base[..end].parse().ok()?;
+            Some(self.store().commits().find_prefix(&prefix, CANDIDATES_MAX))
+        });
+        let alike = shorter.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
+        nearest.extend(alike.iter().map(|record| record.id.object().short()));
+        Ok(RevisionError::Unknown { text: base.to_owned(), nearest })
     }
 
     /// The commit that a tag names.
@@ -149,6 +205,17 @@ impl History {
     pub fn at_time(&self, time: Timestamp) -> Option<CommitId> {
         let records = self.store().commits().records();
         records.iter().rev().find(|record| record.time <= time).map(|record| record.id)
+    }
+}
+
+fn short_ids(records: &[CommitRecord]) -> String {
+    records.iter().map(|record| record.id.object().short()).collect::<Vec<_>>().join(", ")
+}
+
+fn oldest_text(oldest: &Option<CommitId>) -> String {
+    match oldest {
+        Some(oldest) => format!("the first commit that is kept is {}", oldest.object().short()),
+        None => "nothing has been committed yet".to_owned(),
     }
 }
 

@@ -11,13 +11,13 @@ use crate::model::{ObjectError, ObjectId};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The directory holds something else.
-    #[error("{} is not a vst store and not empty: choose another directory", path.display())]
+    #[error("{} is not a vst store and not empty: name the directory of a store, or a new one", path.display())]
     NotEmpty {
         /// The directory.
         path: PathBuf,
     },
     /// There is no store, and none was to be made.
-    #[error("{} is not a vst store", path.display())]
+    #[error("{} is not a vst store: name the directory that `vst mount` was given first", path.display())]
     NotAStore {
         /// The directory.
         path: PathBuf,

@@ -4,10 +4,17 @@
 mod change;
 mod collect;
 mod config;
+#[path = "../support/contract.rs"]
+mod contract;
 mod export;
 mod history;
+mod json;
+mod manual;
 mod store;
 mod tag;
+#[path = "../support/transcript.rs"]
+mod transcript;
+mod transcripts;
 mod undo;
 mod usage;
 mod verify;

@@ -413,7 +413,7 @@ fn answers(mountpoint: &Path) -> bool {
 }
 
 /// Removes all mounts at a mountpoint, also those that are in use.
-fn detach(mountpoint: &Path) {
+pub(crate) fn detach(mountpoint: &Path) {
     for _ in 0..STACKED_MOUNTS_MAX {
         if !is_fuse_mount(mountpoint) {
             return;

@@ -9,6 +9,8 @@ mod coherence;
 mod collect;
 mod concurrency;
 mod config;
+#[path = "../support/contract.rs"]
+mod contract;
 mod control;
 mod crossing;
 mod diff;
@@ -19,12 +21,15 @@ mod harness;
 mod import;
 mod limits;
 mod posix;
+mod readme;
 mod reference;
 mod round_trip;
 mod sharing;
 mod shell;
 mod tags;
 mod tools;
+#[path = "../support/transcript.rs"]
+mod transcript;
 mod tree;
 mod undo;
 mod users;

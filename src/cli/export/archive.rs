@@ -84,7 +84,7 @@ impl Archive<'_> {
 /// Writes what was named and all that is below it.
 fn archive(view: &View, named: &Named, out: &mut dyn Write) -> Result<Archived, CliError> {
     let src = view.history.source();
-    let (tree, entry) = named.entry(src)?;
+    let (tree, entry) = named.entry(view)?;
     let top = named.path.as_deref().unwrap_or_default();
     let mut archive = ArchiveWriter::new(out, &tree, src);
     let is_directory = matches!(entry.body, EntryBody::Directory(_));

@@ -79,7 +79,7 @@ pub(super) fn export(
     let since = match request.since {
         Some(since) => {
             let refuse = |_, _| CliError::ExportGitTakesFile;
-            Some(view.history.resolve(revision_alone(since, refuse)?, view.head)?)
+            Some(view.resolve(revision_alone(since, refuse)?)?)
         }
         None => None,
     };

@@ -23,7 +23,7 @@ pub(in crate::cli) enum MountRefusal {
     #[error("the mountpoint {} does not exist: `mkdir {}` makes it", .0.display(), shell(.0))]
     NoMountpoint(PathBuf),
     /// It is something else.
-    #[error("the mountpoint {} is not a directory", .0.display())]
+    #[error("the mountpoint {} is not a directory: name one that is, empty at best", .0.display())]
     NotADirectory(PathBuf),
     /// It is a mountpoint of this program.
     #[error("{} is mounted on {} already: `vst umount {}` ends that", store.display(),
@@ -44,7 +44,8 @@ pub(in crate::cli) enum MountRefusal {
         kind: String,
     },
     /// One of the two would be in the other.
-    #[error("{} cannot be mounted on {}: neither can be inside the other", store.display(),
+    #[error("{} cannot be mounted on {}: neither can be inside the other; choose a \
+        directory elsewhere", store.display(),
         mountpoint.display())]
     Nested {
         /// The store.
