@@ -94,7 +94,7 @@ pub(super) fn header(id: &CommitId, commit: &Commit, labels: &Labels, paint: Pai
 ///
 /// ```json
 /// {"id":"64 hex digits","root":"64 hex digits","parents":["64 hex digits"],
-///  "time":"2026-03-01T11:00:00.500000000Z","author":"mara","message":"","head":true,"tags":["v1"],
+///  "time":"2026-03-01T11:00:00.500000000Z","author":"root","message":"","head":true,"tags":["v1"],
 ///  "changes":[{"change":"added","path":"a","old":null,"new":{"kind":"file","size":3}}]}
 /// ```
 ///

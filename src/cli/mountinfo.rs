@@ -1,7 +1,7 @@
 //! The mounts that the kernel knows of, from `/proc/self/mountinfo`.
 //!
 //! ```text
-//! 61 25 0:52 / /home/mara/work rw,nosuid shared:7 - fuse.vst /home/mara/work.store rw,user_id=0
+//! 61 25 0:52 / /home/user/work rw,nosuid shared:7 - fuse.vst /home/user/work.store rw,user_id=0
 //!              root mountpoint options              type     source                 options
 //! ```
 //!

@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_proposed_command_can_be_pasted() {
         for (path, text) in [
-            ("/home/mara/work-1.0", "/home/mara/work-1.0"),
+            ("/home/user/work-1.0", "/home/user/work-1.0"),
             ("/a b", "'/a b'"),
             ("it's", r"'it'\''s'"),
             ("$x", "'$x'"),

@@ -47,7 +47,7 @@ Examples:
 ///
 /// ```json
 /// {"id":"64 hex digits","parent":"64 hex digits","time":"2026-03-01T11:00:00.500000000Z",
-///  "author":"mara","message":"","changes":[{"change":"added","path":"a"}],"truncated":false}
+///  "author":"root","message":"","changes":[{"change":"added","path":"a"}],"truncated":false}
 /// ```
 ///
 /// `parent` is null for a first commit. `changes` are as `vst diff --json` has them, against the
@@ -168,7 +168,7 @@ mod tests {
             root: RootId::new(*id.object()),
             parents: Vec::new(),
             time: Timestamp { secs: 0, nanos: 5 },
-            author: "mara".to_owned(),
+            author: "root".to_owned(),
             message: "one\ntwo".to_owned(),
         };
         let (path, kind) = (b"a".to_vec(), ChangeKind::Added);

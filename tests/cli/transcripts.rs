@@ -14,7 +14,7 @@ fn check(name: &str) {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let dirs = [bin.to_owned()].into_iter().chain(std::env::split_paths(&path));
         bash.env("PATH", std::env::join_paths(dirs).expect("no colon in it"));
-        bash.current_dir(store.directory()).env("TZ", "UTC").env("VST_AUTHOR", "mara");
+        bash.current_dir(store.directory()).env("TZ", "UTC").env("VST_AUTHOR", "root");
         bash.env_remove("VST_LOG");
     };
     transcript::run(&document, set_up, true);

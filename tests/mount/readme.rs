@@ -7,7 +7,9 @@ use tempfile::TempDir;
 
 use crate::contract::Contract;
 use crate::harness::{TestMount, detach};
+use crate::shell::sh;
 use crate::transcript;
+use crate::watch::Watch;
 
 const VST: &str = env!("CARGO_BIN_EXE_vst");
 
@@ -63,7 +65,7 @@ fn the_tour_prints_what_the_readme_says() {
 #[test]
 fn what_a_mount_tells_programs_is_what_is_documented() {
     let contract = Contract::read();
-    let mount = TestMount::new();
+    let mut mount = TestMount::new();
     let mut wrong = Vec::new();
     let mut check = |documented: &str, args: &[&str]| {
         let output = mount.vst(args);
@@ -82,5 +84,25 @@ fn what_a_mount_tells_programs_is_what_is_documented() {
     check("vst gc --json", &["gc", "--keep-last", "1", "--json"]);
     check("vst op log --json", &["op", "log", "--json"]);
     check("vst stats --json", &["stats", "--json"]);
+    let watched = Watch::start(&mount, &["--since", &mount.head()]);
+    std::fs::write(mount.path().join("file"), "three\n").expect("it can be written");
+    mount.commit("told");
+    // What was taken back came after HEAD as well.
+    let mut last = false;
+    while !last {
+        let line = watched.next();
+        last = line["message"] == "told";
+        wrong.extend(contract.wrong("vst watch --json", "watch", &line.to_string()));
+    }
+    sh(mount.path(), "git init -q -b main ../git && echo x > ../git/f && git -C ../git add f");
+    sh(mount.path(), "git -C ../git commit -q -m f");
+    let git = mount.path().parent().expect("it is in a directory").join("git");
+    let mut import = Command::new(VST);
+    import.arg("--store").arg(git.with_file_name("new")).args(["import", "--git"]).arg(&git);
+    let output = import.arg("--json").stdin(Stdio::null()).output().expect("it is built");
+    let output = String::from_utf8(output.stdout).expect("output is UTF-8");
+    wrong.extend(contract.wrong("vst import --git DIR --json", "import", &output));
+    mount.unmount();
+    assert!(watched.end().0.success());
     assert_eq!(wrong, [""; 0]);
 }

@@ -17,13 +17,13 @@ use crate::harness::{TestMount, wait_until};
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// `vst watch --json` at work.
-struct Watch {
+pub(crate) struct Watch {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Watch {
-    fn start(mount: &TestMount, args: &[&str]) -> Self {
+    pub(crate) fn start(mount: &TestMount, args: &[&str]) -> Self {
         let mut child = spawn(mount, args);
         let stdout = BufReader::new(child.stdout.take().expect("it is a pipe"));
         let (tell, lines) = channel();
@@ -38,14 +38,14 @@ impl Watch {
     }
 
     #[track_caller]
-    fn next(&self) -> Value {
+    pub(crate) fn next(&self) -> Value {
         let line = self.lines.recv_timeout(TIMEOUT).expect("there is a commit to tell of");
         serde_json::from_str(&line).expect("JSON")
     }
 
     /// How it ended, and what it said on stderr. Nothing more was told.
     #[track_caller]
-    fn end(mut self) -> (ExitStatus, String) {
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
         let status = end(&mut self.child);
         let rest: Vec<String> = self.lines.iter().collect();
         assert_eq!(rest, [""; 0]);

@@ -207,8 +207,8 @@ mod tests {
     #[test]
     fn authors_become_what_git_takes() {
         for (author, git) in [
-            ("mara", "mara <>"),
-            ("Mara M. <mara@example.com>", "Mara M. <mara@example.com>"),
+            ("root", "root <>"),
+            ("A Name <name@example.com>", "A Name <name@example.com>"),
             ("a<b>c\n", "a b c <>"),
             ("<only@example.com>", "<only@example.com>"),
             ("", "<>"),
