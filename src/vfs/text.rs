@@ -58,20 +58,27 @@ pub fn quote_path(path: &[u8]) -> String {
 /// follows is no quoted path to its very end. Text without a quote at its beginning stands for
 /// itself.
 pub fn unquote_path(text: &str) -> Option<Vec<u8>> {
-    let Some(quoted) = text.strip_prefix('"') else {
+    if !text.starts_with('"') {
         return Some(text.as_bytes().to_vec());
-    };
-    let quoted = quoted.strip_suffix('"')?;
-    let mut path = Vec::with_capacity(quoted.len());
-    let mut bytes = quoted.bytes();
-    while let Some(byte) = bytes.next() {
-        path.push(match byte {
-            b'"' => return None,
-            b'\\' => unescape(&mut bytes)?,
-            other => other,
+    }
+    match unquote_first(text.as_bytes())? {
+        (path, []) => Some(path),
+        _ => None,
+    }
+}
+
+/// Reads the quoted path that a text begins with, as [`quote_path`] or git writes it, and returns
+/// what is behind it as well. Nothing if there is none.
+pub fn unquote_first(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut bytes = text.strip_prefix(b"\"")?.iter();
+    let mut path = Vec::with_capacity(bytes.len());
+    loop {
+        path.push(match bytes.next()? {
+            b'"' => return Some((path, bytes.as_slice())),
+            b'\\' => unescape(&mut bytes.by_ref().copied())?,
+            other => *other,
         });
     }
-    Some(path)
 }
 
 /// Reads what follows a backslash.

@@ -55,47 +55,13 @@ pub(crate) fn put_path(out: &mut Vec<u8>, path: &[u8]) {
     out.push(b'"');
 }
 
-/// Takes the quotes off a path that begins with one, and returns what is behind it as well.
-pub(crate) fn unquote(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let mut rest = text.strip_prefix(b"\"")?;
-    let mut path = Vec::new();
-    loop {
-        let (first, behind) = rest.split_first()?;
-        rest = behind;
-        match first {
-            b'"' => return Some((path, rest)),
-            b'\\' => {
-                let (escaped, behind) = rest.split_first()?;
-                rest = behind;
-                path.push(match escaped {
-                    b'a' => 7,
-                    b'b' => 8,
-                    b't' => b'\t',
-                    b'n' => b'\n',
-                    b'v' => 11,
-                    b'f' => 12,
-                    b'r' => b'\r',
-                    b'"' | b'\\' => *escaped,
-                    b'0'..=b'3' => {
-                        let (digits, behind) = rest.split_at_checked(2)?;
-                        rest = behind;
-                        let digit = |byte: u8| matches!(byte, b'0'..=b'7').then(|| byte - b'0');
-                        digit(*escaped)? << 6 | digit(digits[0])? << 3 | digit(digits[1])?
-                    }
-                    _ => return None,
-                });
-            }
-            byte => path.push(*byte),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::{any, proptest};
 
-    use super::{accepts_path, accepts_tag, put_path, unquote};
+    use super::{accepts_path, accepts_tag, put_path};
+    use crate::vfs::text::unquote_first as unquote;
 
     #[test]
     fn what_could_be_the_directory_of_git_is_no_path_for_it() {

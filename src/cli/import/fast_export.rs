@@ -19,7 +19,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use crate::cli::git::names::unquote;
+use crate::vfs::text::unquote_first;
 
 /// Longest line: two quoted paths have room in it.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -286,7 +286,7 @@ impl<R: BufRead> StreamReader<R> {
             }
             b"D" => Change::Delete(self.last_path(rest)?),
             b"R" | b"C" => {
-                let (from, rest) = match unquote(rest) {
+                let (from, rest) = match unquote_first(rest) {
                     Some((path, rest)) => (path, rest.strip_prefix(b" ")),
                     None => {
                         let (path, rest) = split_word(rest);
@@ -313,7 +313,7 @@ impl<R: BufRead> StreamReader<R> {
         if !text.starts_with(b"\"") {
             return Ok(text.to_vec());
         }
-        match unquote(text) {
+        match unquote_first(text) {
             Some((path, [])) => Ok(path),
             _ => Err(self.unknown("path", text)),
         }
