@@ -1,14 +1,8 @@
 //! What is in a directory of a commit, and below it, one after the other.
 
-use std::ops::ControlFlow;
-
 use super::error::CliError;
-use crate::model::{Entry, Name, ObjectSource};
-use crate::worktree::CommittedDirectory;
-
-/// Entries of a directory that are read at a time, so that output begins at once and memory does
-/// not grow with the directory.
-const BATCH_ENTRIES: usize = 1024;
+use crate::model::{Entry, ObjectSource};
+use crate::worktree::{CommittedDirectory, EntryReader};
 
 /// What is to be listed.
 pub(super) struct Listing<'a> {
@@ -47,7 +41,7 @@ impl Listing<'_> {
     ) -> Result<(), CliError> {
         let mut stack = vec![Level::new(b"", directory)];
         while let Some(level) = stack.last_mut() {
-            let Some((name, entry)) = level.next(self.src)? else {
+            let Some((name, entry)) = level.entries.next(self.src)? else {
                 stack.pop();
                 continue;
             };
@@ -70,31 +64,11 @@ impl Listing<'_> {
 /// A directory that is being listed.
 struct Level {
     path: Vec<u8>,
-    directory: CommittedDirectory,
-    /// How many entries were read.
-    read: u64,
-    /// Those that have not been shown, last first.
-    batch: Vec<(Name, Entry)>,
+    entries: EntryReader,
 }
 
 impl Level {
     fn new(path: &[u8], directory: CommittedDirectory) -> Self {
-        Self { path: path.to_vec(), directory, read: 0, batch: Vec::new() }
-    }
-
-    fn next(&mut self, src: &dyn ObjectSource) -> Result<Option<(Name, Entry)>, CliError> {
-        if self.batch.is_empty() {
-            let batch = &mut self.batch;
-            self.directory.list(self.read, src, &mut |name, entry| {
-                batch.push((name, entry));
-                match batch.len() {
-                    BATCH_ENTRIES => ControlFlow::Break(()),
-                    _ => ControlFlow::Continue(()),
-                }
-            })?;
-            self.read += batch.len() as u64;
-            batch.reverse();
-        }
-        Ok(self.batch.pop())
+        Self { path: path.to_vec(), entries: EntryReader::new(directory) }
     }
 }

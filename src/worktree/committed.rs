@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 
 use super::tree::{Directory, Table, Tree, damaged};
+use crate::base::limits::LISTED_ENTRIES_MAX;
 use crate::format::entry::decode_entry;
 use crate::format::root::{LinkRecord, Root};
 use crate::hash::hash;
@@ -199,4 +200,39 @@ fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn topmost(id: &Option<Option<NodeId>>) -> ObjectId {
     let id = id.flatten().map(|id| *id.object());
     id.unwrap_or(ObjectId::from_bytes([0; ObjectId::BYTES]))
+}
+
+/// The entries of a directory, one after the other. Reads some at a time, so that the first come at
+/// once and memory does not grow with the directory.
+#[derive(Debug)]
+pub struct EntryReader {
+    directory: CommittedDirectory,
+    /// How many were read.
+    read: u64,
+    /// Those that were read and have yet to be taken, last first.
+    ahead: Vec<(Name, Entry)>,
+}
+
+impl EntryReader {
+    /// Begins with the first entry. Reads nothing.
+    pub fn new(directory: CommittedDirectory) -> Self {
+        Self { directory, read: 0, ahead: Vec::new() }
+    }
+
+    /// The next entry, if there is one more.
+    pub fn next(&mut self, src: &dyn ObjectSource) -> Result<Option<(Name, Entry)>, ObjectError> {
+        if self.ahead.is_empty() {
+            let ahead = &mut self.ahead;
+            self.directory.list(self.read, src, &mut |name, entry| {
+                ahead.push((name, entry));
+                match ahead.len() < LISTED_ENTRIES_MAX {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                }
+            })?;
+            self.read += ahead.len() as u64;
+            ahead.reverse();
+        }
+        Ok(self.ahead.pop())
+    }
 }

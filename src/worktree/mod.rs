@@ -23,7 +23,7 @@ pub mod tree;
 
 pub use apply::OpError;
 pub use commit::{CommitCounts, Committed, Snapshot, StoredFile, Unstored};
-pub use committed::{CommittedDirectory, CommittedTree};
+pub use committed::{CommittedDirectory, CommittedTree, EntryReader};
 pub use deeds::DeedLog;
 pub use diff::{
     Both, Change, ChangeKind, DiffOptions, SIMILARITY_SAME, diff_entries, diff_paths, diff_roots,

@@ -19,7 +19,6 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::io;
-use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -31,9 +30,9 @@ use rustix::io::Errno;
 use self::node::NodeWriter;
 use super::restore::scopes_of;
 use super::{History, RepoError};
-use crate::base::limits::{LEFT_OUT_MAX, LISTED_ENTRIES_MAX};
-use crate::model::{CommitId, Entry, FileKind, Name, ObjectId, ObjectSource};
-use crate::worktree::{CommittedDirectory, CommittedTree};
+use crate::base::limits::LEFT_OUT_MAX;
+use crate::model::{CommitId, Entry, FileKind, ObjectId, ObjectSource};
+use crate::worktree::{CommittedDirectory, CommittedTree, EntryReader};
 
 /// What is to be written, and where to.
 #[derive(Clone, Debug)]
@@ -189,11 +188,8 @@ struct Export<'a> {
 struct Frame {
     path: Vec<u8>,
     entry: Entry,
-    directory: CommittedDirectory,
-    /// How many of its entries have been read.
-    read: u64,
-    /// Those that were read and have yet to be written, in reverse.
-    ahead: Vec<(Name, Entry)>,
+    /// Those that have yet to be written.
+    entries: EntryReader,
 }
 
 impl Export<'_> {
@@ -260,7 +256,7 @@ impl Export<'_> {
         let mut stack: Vec<Frame> = Vec::new();
         stack.extend(Frame::new(path, entry));
         while let Some(frame) = stack.last_mut() {
-            let Some((name, entry)) = frame.next(self.src)? else {
+            let Some((name, entry)) = frame.entries.next(self.src)? else {
                 if let Some(Frame { path, entry, .. }) = stack.pop() {
                     // Last, because whatever is made in it changes its time.
                     self.attributes(&path, &entry)?;
@@ -330,25 +326,8 @@ impl Export<'_> {
 
 impl Frame {
     fn new(path: Vec<u8>, entry: Entry) -> Option<Self> {
-        let directory = CommittedDirectory::of(&entry)?;
-        Some(Self { path, entry, directory, read: 0, ahead: Vec::new() })
-    }
-
-    /// The next entry. Reads some at a time, so that memory does not grow with the directory.
-    fn next(&mut self, src: &dyn ObjectSource) -> Result<Option<(Name, Entry)>, RepoError> {
-        if self.ahead.is_empty() {
-            let ahead = &mut self.ahead;
-            self.directory.list(self.read, src, &mut |name, entry| {
-                ahead.push((name, entry));
-                match ahead.len() < LISTED_ENTRIES_MAX {
-                    true => ControlFlow::Continue(()),
-                    false => ControlFlow::Break(()),
-                }
-            })?;
-            self.read += ahead.len() as u64;
-            ahead.reverse();
-        }
-        Ok(self.ahead.pop())
+        let entries = EntryReader::new(CommittedDirectory::of(&entry)?);
+        Some(Self { path, entry, entries })
     }
 }
 
