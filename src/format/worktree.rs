@@ -81,6 +81,12 @@ impl JournalPosition {
     pub fn has_begun(&self, segment: u64) -> bool {
         self.segment == segment && self.offset > SEGMENT_HEADER_BYTES as u64
     }
+
+    /// Where in a segment, which is this one or comes later, the records behind it begin.
+    pub fn start_in(&self, segment: u64) -> u64 {
+        let offset = if self.segment == segment { self.offset } else { 0 };
+        offset.max(SEGMENT_HEADER_BYTES as u64)
+    }
 }
 
 impl WorktreeState {

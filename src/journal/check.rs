@@ -50,8 +50,7 @@ impl Journal {
         let numbers = segments.numbers()?;
         let durable = durable_end(&segments, &numbers)?;
         for number in numbers.into_iter().filter(|number| *number >= from.segment) {
-            let start = if number == from.segment { from.offset } else { 0 };
-            let start = start.max(SEGMENT_HEADER_BYTES as u64);
+            let start = from.start_in(number);
             let reader = match SegmentReader::open(&segments, number, OpenMode::Read, start, seq) {
                 Err(JournalError::Io { source, .. })
                     if source.kind() == io::ErrorKind::NotFound =>

@@ -25,8 +25,7 @@ impl Journal {
         let durable = durable_end(&segments, &numbers)?;
         let mut seq = from.seq;
         for number in numbers.iter().copied().filter(|number| *number >= from.segment) {
-            let start = if number == from.segment { from.offset } else { 0 };
-            let start = start.max(SEGMENT_HEADER_BYTES as u64);
+            let start = from.start_in(number);
             let at = match SegmentReader::open(&segments, number, OpenMode::Read, start, seq)? {
                 None => from.has_begun(number).then_some(0),
                 Some(mut reader) => {

@@ -66,8 +66,7 @@ impl Journal {
                 segments.remove(number)?;
                 continue;
             }
-            let start = if number == from.segment { from.offset } else { 0 };
-            let start = start.max(SEGMENT_HEADER_BYTES as u64);
+            let start = from.start_in(number);
             let opened = SegmentReader::open(&segments, number, OpenMode::Write, start, seq)?;
             let Some(mut reader) = opened else {
                 if from.has_begun(number) {
