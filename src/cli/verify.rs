@@ -38,8 +38,7 @@ Examples:
   vst verify --store work.store         one that is not mounted
   vst verify --store work.store --repair
 
-What --repair cannot mend are objects of which no good copy is left, and refs. A journal ends before
-its damage then, and what was done after that since the last checkpoint is given up. The list of
+What --repair cannot mend are objects of which no good copy is left. A journal ends before its damage, and what was done after that since the last checkpoint is given up. The list of
 commits is rebuilt from the commits that are in the store, among them ones that `vst gc`
 dropped and has not taken away yet.";
 
@@ -53,8 +52,8 @@ dropped and has not taken away yet.";
 ///  "hurt":[{"commit":"64 hex digits","paths":[{"path":"a/b","object":"64 hex digits"}],"more":0}]}
 /// ```
 ///
-/// `part` is `format`, `ref`, `commit-list`, `state-list`, `journal`, `pack-header`, `pack-index`
-/// or `object`. `offset` and `object` are `null` where there is none. `spare` tells that another
+/// `part` is `format`, `ref`, `commit-list`, `state-list`, `config`, `journal`, `pack-header`,
+/// `pack-index` or `object`. `offset` and `object` are `null` where there is none. `spare` tells that another
 /// copy of the object is good, so that nothing is hurt. `commit` is `null` for the working tree as
 /// it was last saved. `more` counts the paths that are hurt and not listed.
 #[derive(Debug, Serialize)]

@@ -1,11 +1,11 @@
 //! The durable state of a worktree: what it knows beyond any commit.
 //!
 //! ```text
-//! worktree = "vw" version:u8(4) root:id side:id? places:id? head:id? next_ino:varint
+//! worktree = "vw" version:u8(5) root:id side:id? places:id? tags:id? head:id? next_ino:varint
 //!            ctime:time segment:varint offset:varint seq:varint commits:varint sum:varint
 //!            log atime:time?                   ("id?" is u8 0, or u8 1 and an id; "atime" is left
 //!                                              out where there is none; the log is that of
-//!                                              `format::deed`, and not there in version 3)
+//!                                              `format::deed`)
 //! side     = "vs" version:u8(1) height:u8 item*
 //! item     = ino:varint ctime:time links:varint has:u8 side:id? atime:time?
 //!                                              beside a leaf of a directory's tree; bits 0 and 1
@@ -24,7 +24,8 @@
 //! side of an entry is what lies beside the topmost node of a directory that is not empty. Places
 //! are the values of a table whose keys are inode numbers (8 bytes, big-endian): where each
 //! directory is, and each file that has several names, with the keys under which the committed
-//! table of links has them.
+//! table of links has them. In the table of tags the keys are the names of tags and the values the
+//! ids of commits.
 
 use std::sync::Arc;
 
@@ -35,9 +36,7 @@ use super::journal::SEGMENT_HEADER_BYTES;
 use crate::base::limits::{INO_MAX, LINKS_MAX, NAME_BYTES_MAX};
 use crate::model::{CommitId, Ino, Name, NodeId, ObjectId, RootId, Timestamp};
 
-const STATE_MAGIC: &[u8; 3] = b"vw\x04";
-/// Of a state without an operation log.
-const STATE_MAGIC_3: &[u8; 3] = b"vw\x03";
+const STATE_MAGIC: &[u8; 3] = b"vw\x05";
 const SIDE_MAGIC: &[u8; 3] = b"vs\x01";
 
 /// The durable state of a worktree.
@@ -49,6 +48,8 @@ pub struct WorktreeState {
     pub side: Option<ObjectId>,
     /// The table of places.
     pub places: Option<NodeId>,
+    /// The table of tags.
+    pub tags: Option<NodeId>,
     /// The commit that the tree stands on.
     pub head: Option<CommitId>,
     /// The next inode number to give.
@@ -96,6 +97,7 @@ impl WorktreeState {
         out.extend_from_slice(self.root.object().as_bytes());
         put_id_option(&mut out, self.side.as_ref());
         put_id_option(&mut out, self.places.as_ref().map(NodeId::object));
+        put_id_option(&mut out, self.tags.as_ref().map(NodeId::object));
         put_id_option(&mut out, self.head.as_ref().map(CommitId::object));
         put_varint(&mut out, self.next_ino);
         put_time(&mut out, self.ctime);
@@ -114,13 +116,12 @@ impl WorktreeState {
     /// Decodes a state.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut reader = Reader::new(bytes);
-        let has_log = !bytes.starts_with(STATE_MAGIC_3);
-        let magic = if has_log { STATE_MAGIC } else { STATE_MAGIC_3 };
-        reader.expect(magic, "not the state of a worktree in a known version")?;
+        reader.expect(STATE_MAGIC, "not the state of a worktree in a known version")?;
         let mut state = Self {
             root: RootId::new(reader.id()?),
             side: reader.id_option()?,
             places: reader.id_option()?.map(NodeId::new),
+            tags: reader.id_option()?.map(NodeId::new),
             head: reader.id_option()?.map(CommitId::new),
             next_ino: reader.varint()?,
             ctime: reader.time()?,
@@ -131,11 +132,8 @@ impl WorktreeState {
                 seq: reader.varint()?,
             },
             commits: Tally { count: reader.varint()?, sum: reader.varint_u32()? },
-            log: DeedLogState::default(),
+            log: DeedLogState::read(&mut reader)?,
         };
-        if has_log {
-            state.log = DeedLogState::read(&mut reader)?;
-        }
         if !reader.is_at_end() {
             state.atime = Some(reader.time()?);
         }
@@ -260,51 +258,42 @@ fn count(reader: &mut Reader<'_>) -> Result<u64, FormatError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{JournalPosition, STATE_MAGIC_3, WorktreeState};
+    use super::{JournalPosition, WorktreeState};
     use crate::format::commit_log::Tally;
     use crate::format::deed::DeedLogState;
-    use crate::model::{CommitId, Deed, DeedKind, ObjectId, RootId, Timestamp};
-
-    fn state(atime: Option<Timestamp>, log: DeedLogState) -> WorktreeState {
-        let id = ObjectId::from_bytes([7; 32]);
-        WorktreeState {
-            root: RootId::new(id),
-            side: Some(id),
-            places: None,
-            head: Some(CommitId::new(id)),
-            next_ino: 9,
-            ctime: Timestamp { secs: 1, nanos: 2 },
-            atime,
-            journal: JournalPosition { segment: 3, offset: 400, seq: 5 },
-            commits: Tally { count: 6, sum: 7 },
-            log,
-        }
-    }
+    use crate::model::{CommitId, Deed, DeedKind, NodeId, ObjectId, RootId, Timestamp};
 
     #[test]
-    fn a_state_round_trips_and_one_of_the_version_before_has_an_empty_log() {
+    fn a_state_round_trips_and_no_part_of_it_decodes() {
         let deed = Deed {
             time: Timestamp { secs: 8, nanos: 9 },
             what: DeedKind::Commit,
             before: None,
             after: Some(CommitId::new(ObjectId::from_bytes([7; 32]))),
         };
-        let id = ObjectId::from_bytes([1; 32]);
-        let log = DeedLogState { first: 33, blocks: vec![id], recent: vec![deed; 3] };
+        let id = |byte| ObjectId::from_bytes([byte; 32]);
         for atime in [None, Some(Timestamp { secs: -1, nanos: 3 })] {
-            let whole = state(atime, log.clone());
-            let bytes = whole.encode();
-            assert_eq!(WorktreeState::decode(&bytes), Ok(whole));
-            // What version 3 has is all but the log.
-            let without = state(atime, DeedLogState::default());
-            let bytes = without.encode();
-            let mut log_bytes = Vec::new();
-            without.log.put(&mut log_bytes);
-            let atime_bytes = if atime.is_some() { 12 } else { 0 };
-            let at = bytes.len() - atime_bytes - log_bytes.len();
-            assert_eq!(bytes[at..at + log_bytes.len()], log_bytes);
-            let old = [STATE_MAGIC_3, &bytes[3..at], &bytes[at + log_bytes.len()..]].concat();
-            assert_eq!(WorktreeState::decode(&old), Ok(without));
+            let state = WorktreeState {
+                root: RootId::new(id(1)),
+                side: Some(id(2)),
+                places: None,
+                tags: Some(NodeId::new(id(3))),
+                head: Some(CommitId::new(id(4))),
+                next_ino: 9,
+                ctime: Timestamp { secs: 1, nanos: 2 },
+                atime,
+                journal: JournalPosition { segment: 3, offset: 400, seq: 5 },
+                commits: Tally { count: 6, sum: 7 },
+                log: DeedLogState { first: 33, blocks: vec![id(5)], recent: vec![deed.clone(); 3] },
+            };
+            let bytes = state.encode();
+            for len in 0..bytes.len() {
+                let part = WorktreeState::decode(&bytes[..len]);
+                // Without the time of the last reading it is the state of a tree that was not read.
+                let unread = WorktreeState { atime: None, ..state.clone() };
+                assert!(part.is_err() || part == Ok(unread), "{len}");
+            }
+            assert_eq!(WorktreeState::decode(&bytes), Ok(state));
         }
     }
 }

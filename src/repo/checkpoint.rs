@@ -76,7 +76,7 @@ impl Repo {
         let start = Instant::now();
         let wanted = self.changes.load(Ordering::Acquire);
         let mut storing = self.storing.lock();
-        if storing.saved_changes >= wanted.max(1) && self.journal.failure().is_none() {
+        if self.is_saved(&storing, wanted) {
             // Somebody else's checkpoint, which began after this call did, has done it.
             return Ok(());
         }
@@ -84,6 +84,12 @@ impl Repo {
         let result = self.save(&mut storing).map(drop);
         self.stats().checkpoint_latency.add(start.elapsed());
         result
+    }
+
+    /// Tells whether so many changes are in a state on the disk. What came from the journal when the
+    /// store was opened is in none yet.
+    pub(super) fn is_saved(&self, storing: &Storing, changes: u64) -> bool {
+        storing.saved_changes >= changes.max(1) && self.journal.failure().is_none()
     }
 
     /// Makes everything that was applied before the call durable.
@@ -315,6 +321,7 @@ impl Repo {
             root,
             side: sides.top,
             places: sides.places,
+            tags: sides.tags,
             head: tree.head,
             next_ino: tree.next_ino(),
             ctime: tree.top().ctime,

@@ -126,7 +126,8 @@ impl Repo {
             self.journal.reserve(0, Urgency::MakesRoom)?;
             self.journal.append(&mut record, &[], 0, JOURNAL_COMMIT_COST)?;
             let after = Some(made.id);
-            live.note(Deed { time, what: DeedKind::Commit, before: head, after });
+            let deed = Deed { time, what: DeedKind::Commit, before: head, after };
+            live.note(deed, self.source());
             Ok(())
         })?;
         committing.head_root = Some(root);

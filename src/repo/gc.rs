@@ -180,7 +180,10 @@ impl Repo {
     }
 
     /// Makes a checkpoint with the room that was kept for this, if there is no other.
-    fn save_even_if_full(&self, storing: &mut MutexGuard<'_, Storing>) -> Result<(), RepoError> {
+    pub(super) fn save_even_if_full(
+        &self,
+        storing: &mut MutexGuard<'_, Storing>,
+    ) -> Result<(), RepoError> {
         match self.save(storing) {
             Err(error) if error.wants_room() && self.store().space().use_reserve()? => {
                 self.save(storing).map(drop)

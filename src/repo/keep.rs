@@ -36,7 +36,10 @@ impl Repo {
     ) -> Result<HashSet<CommitId>, RepoError> {
         let refs = self.store().refs().list("")?;
         let named = refs.iter().map(|(_, id)| CommitId::new(*id));
-        let needed: HashSet<CommitId> = named.chain(self.head()).collect();
+        // The ref of a tag may be lost, which is no reason to drop what it named.
+        let tags = self.look(|live| live.tags()).list(self.source())?;
+        let tagged = tags.into_iter().map(|(_, id)| id);
+        let needed: HashSet<CommitId> = named.chain(tagged).chain(self.head()).collect();
         Ok(rules.keep(records, Timestamp::now(), &needed))
     }
 }

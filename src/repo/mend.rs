@@ -8,10 +8,11 @@
 //!   are in the packs with all that they lead to, in the order of their times. Commits that a
 //!   collection had dropped, and that it had not yet taken away, come back with them.
 //! - A missing or damaged `format` is written again.
+//! - The ref of a tag that is missing or damaged is made again from the table of tags.
 //! - The journal ends before a record that was durable and is damaged: what comes before it is
 //!   replayed when the store is opened, which is refused until then.
 //!
-//! What there is only once cannot be mended: objects, refs, and what the journal has lost.
+//! What there is only once cannot be mended: objects, and what the journal has lost.
 //!
 //! Each step leaves a store that is no worse, so an end in the middle does no harm.
 
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use super::RepoError;
 use super::reach::Reach;
-use super::verify::{Verified, Verifier, read_state, unlisted_state};
+use super::verify::{Verified, Verifier, lost_tags, read_state, unlisted_state};
 use super::walk::Sort;
 use crate::base::disk::Disk;
 use crate::format::commit::decode_commit;
@@ -57,6 +58,7 @@ pub fn mend(
     if !mender.found.verified.findings.is_empty() {
         mender.packs()?;
         mender.lists()?;
+        mender.refs()?;
         mender.journal()?;
     }
     let Mender { found, done, .. } = mender;
@@ -112,6 +114,19 @@ impl Mender<'_> {
         }
         if self.has(Part::CommitList) {
             self.commits(&source)?;
+        }
+        Ok(())
+    }
+
+    fn refs(&mut self) -> Result<(), RepoError> {
+        let source = self.inspection.source()?;
+        let lists = &self.found.lists;
+        let state = lists.states.first().and_then(|id| read_state(&source, id));
+        let Some(state) = state.filter(|_| self.has(Part::Ref)) else { return Ok(()) };
+        for (name, id) in lost_tags(&source, lists, &state) {
+            self.inspection.write_ref(self.lock, &name, id.object())?;
+            let file = Path::new("refs").join(name.as_str());
+            self.done.push((file, "made it again from the table of tags".to_owned()));
         }
         Ok(())
     }

@@ -233,7 +233,8 @@ impl<'a> Replay<'a> {
         if found != id {
             return Err(self.unreplayable(format!("commit {id} became {found}")));
         }
-        self.tree.note(Deed { time, what: DeedKind::Commit, before: head, after: Some(id) });
+        let deed = Deed { time, what: DeedKind::Commit, before: head, after: Some(id) };
+        self.tree.note(deed, self.packs());
         self.head_root = Some(root);
         Ok(())
     }
@@ -242,7 +243,7 @@ impl<'a> Replay<'a> {
         if deed.after != self.tree.head {
             self.head_root = deed.after.map(|head| self.root_of(&head)).transpose()?;
         }
-        self.tree.note(deed);
+        self.tree.note(deed, self.packs());
         Ok(())
     }
 

@@ -169,7 +169,7 @@ impl Repo {
             restored.saved = saving.as_ref().map(|(made, _)| made.id);
             let what = (switch.deed)(restored.saved);
             let after = switch.head.map_or(restored.saved.or(before), |head| head.id);
-            next.note(Deed { time: Timestamp::now(), what, before, after });
+            next.note(Deed { time: Timestamp::now(), what, before, after }, self.source());
             let state = self.save_apart(&mut next, &committing.changed, &mut storing.hasher)?;
             // A commit must not be acknowledged before what is in it.
             self.journal.wait_for_payloads(&point)?;

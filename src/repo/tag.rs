@@ -3,6 +3,10 @@
 //! A tag is a ref under `tags/`, and a link in `.snapshots`, so its name is one that both can have.
 //! What a tag names is on the disk before the tag is, and a collection keeps it.
 //!
+//! The state of the worktree has a table of the tags, which tells of a ref that is lost. For that
+//! each state on the disk lists only tags that are there: one is listed after it was made, and
+//! removed after it was struck off.
+//!
 //! ```text
 //! request = ("make" | "move") NAME REV | "delete" NAME
 //! ```
@@ -11,8 +15,10 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::Ordering;
 
-use super::{Repo, RepoError};
+use super::{Repo, RepoError, Storing};
+use crate::base::sync::MutexGuard;
 use crate::journal::Urgency;
 use crate::model::{CommitId, DeedKind, ObjectId};
 use crate::store::{Durability, Expected, RefName, StoreError};
@@ -67,7 +73,7 @@ impl TagName {
         &self.0
     }
 
-    fn to_ref(&self) -> RefName {
+    pub(super) fn to_ref(&self) -> RefName {
         RefName::new(&ref_text(&self.0)).expect("it was tried when the name was made")
     }
 }
@@ -146,7 +152,7 @@ impl Repo {
     pub fn tag(&self, request: &TagRequest) -> Result<Tagged, RepoError> {
         self.make_room(Urgency::MakesRoom)?;
         let tagged = self.with_room(|| self.tag_now(request))?;
-        // The tag is on the disk, and the log is to tell of it.
+        // If it could not be noted, there may be a disk no more.
         self.sync()?;
         Ok(tagged)
     }
@@ -178,17 +184,37 @@ impl Repo {
         match to {
             Some(to) => {
                 // What a ref points to has to be durable before.
-                self.save(&mut storing)?;
+                if !self.is_saved(&storing, self.changes.load(Ordering::Acquire)) {
+                    self.save(&mut storing)?;
+                }
                 refs.update(&ref_name, Expected::Any, to.object(), Durability::Strict)?;
+                // It has changed, whether or not that can be noted.
+                if let Err(error) = self.note_tag(name, (from, Some(to)), &mut storing) {
+                    log::warn!("the operation log lacks a change of the tag {name}: {error}");
+                }
             }
-            None => refs.delete(&ref_name, Expected::Any, Durability::Strict)?,
-        }
-        let what = DeedKind::Tag { name: name.as_str().to_owned(), from, to };
-        // It has changed, whether or not that can be noted.
-        if let Err(error) = self.note(what, None, &mut self.committing.lock()) {
-            log::warn!("the operation log lacks a change of the tag {name}: {error}");
+            None => {
+                self.note_tag(name, (from, None), &mut storing)?;
+                if let Err(error) = refs.delete(&ref_name, Expected::Any, Durability::Strict) {
+                    // If that cannot be noted, all that is lost is that nobody would miss it.
+                    let _ = self.note_tag(name, (None, from), &mut storing);
+                    return Err(error.into());
+                }
+            }
         }
         Ok(Tagged { from, to })
+    }
+
+    /// Notes a change of a tag, durably.
+    fn note_tag(
+        &self,
+        name: &TagName,
+        (from, to): (Option<CommitId>, Option<CommitId>),
+        storing: &mut MutexGuard<'_, Storing>,
+    ) -> Result<(), RepoError> {
+        let what = DeedKind::Tag { name: name.as_str().to_owned(), from, to };
+        self.note(what, None, &mut self.committing.lock())?;
+        self.save_even_if_full(storing)
     }
 }
 

@@ -91,7 +91,7 @@ impl Repo {
         put_deed_record(record.fields(), &deed);
         self.journal.reserve(0, Urgency::MakesRoom)?;
         self.journal.append(&mut record, &[], 0, JOURNAL_DEED_COST)?;
-        live.note(deed);
+        live.note(deed, self.source());
         self.changes.fetch_add(1, Ordering::AcqRel);
         if let Some(head) = head {
             committing.head_root = head.root;

@@ -10,15 +10,16 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::RepoError;
 use super::reach::{Harm, Reach};
 use super::walk::Sort;
+use super::{RepoError, TagName};
 use crate::base::disk::Disk;
 use crate::base::limits::VERIFY_TRIES_MAX;
 use crate::format::worktree::WorktreeState;
 use crate::journal::Journal;
 use crate::model::{CommitId, ObjectError, ObjectId};
-use crate::store::{Finding, Inspection, Lists, PackStore, PacksChecked, Part, Progress};
+use crate::store::{Finding, Inspection, Lists, PackStore, PacksChecked, Part, Progress, RefName};
+use crate::worktree::Tags;
 
 /// What was found out about a store.
 #[derive(Clone, Debug)]
@@ -131,6 +132,13 @@ fn look(
     let state = lists.states.first().and_then(|id| read_state(source, id));
     check_counts(inspection, source, packs, lists, state.as_ref(), &mut findings)?;
     if let Some(state) = &state {
+        for (name, id) in lost_tags(source, lists, state) {
+            let file = Path::new("refs").join(name.as_str());
+            if findings.iter().all(|finding| finding.file != file) {
+                let detail = format!("it is missing: it named commit {}", id.object().short());
+                findings.push(Finding::of_file(Part::Ref, file, detail));
+            }
+        }
         let damage = Journal::check(inspection.disk(), &inspection.journal(), state.journal)?;
         findings.extend(damage.into_iter().map(|damage| {
             let file = damage.file.strip_prefix(inspection.path()).unwrap_or(&damage.file);
@@ -174,6 +182,20 @@ fn look(
 /// Reads a state of the worktree that may be damaged: whoever follows it finds out.
 pub(super) fn read_state(source: &PackStore, id: &ObjectId) -> Option<WorktreeState> {
     WorktreeState::decode(&source.read(id).ok()?).ok()
+}
+
+/// The tags that there should be, and whose refs are missing or damaged. Tags of a table that is
+/// damaged are not told: whoever follows it finds out.
+pub(super) fn lost_tags(
+    source: &PackStore,
+    lists: &Lists,
+    state: &WorktreeState,
+) -> Vec<(RefName, CommitId)> {
+    let there: HashSet<&RefName> = lists.refs.iter().map(|(name, _)| name).collect();
+    let tags = Tags::open(state).list(source).unwrap_or_default();
+    let refs =
+        tags.into_iter().filter_map(|(tag, id)| Some((TagName::new(&tag).ok()?.to_ref(), id)));
+    refs.filter(|(name, _)| !there.contains(name)).collect()
 }
 
 /// Looks whether records of a list are lost. Nothing in a list tells which there are, but what is

@@ -35,7 +35,7 @@ pub(super) struct Link<'a> {
 }
 
 /// Calls `visit` with every object that one leads to. The parents of a commit are commits of their
-/// own, and so are the head of a state and what its operation log names.
+/// own, and so are the head of a state and what its operation log and its tags name.
 pub(super) fn links(
     bytes: &[u8],
     sort: Sort,
@@ -53,7 +53,8 @@ pub(super) fn links(
             let state = WorktreeState::decode(bytes)?;
             unnamed(*state.root.object(), Sort::Root);
             state.side.iter().for_each(|id| unnamed(*id, Sort::Side));
-            state.places.iter().for_each(|id| unnamed(*id.object(), Sort::Table));
+            let tables = state.places.iter().chain(&state.tags);
+            tables.for_each(|id| unnamed(*id.object(), Sort::Table));
             state.log.blocks.iter().for_each(|id| unnamed(*id, Sort::Leaf));
         }
         Sort::Directory | Sort::Chunks | Sort::Table => node(bytes, sort, visit)?,

@@ -17,6 +17,7 @@ mod settle;
 mod sides;
 mod state;
 mod table;
+mod tags;
 #[cfg(test)]
 mod tests;
 pub mod tree;
@@ -34,3 +35,4 @@ pub use inode::{Body, Inode, Names, load_xattrs};
 pub use settle::hash_files;
 pub use sides::Sides;
 pub use state::{Found, InoHasher, Worktree, inode_of, lookup_in};
+pub use tags::Tags;

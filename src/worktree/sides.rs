@@ -1,5 +1,5 @@
 //! What a worktree knows beyond its commits, brought into the store: what lies beside the nodes of
-//! its directories, and the table of places.
+//! its directories, and the tables of places and of tags.
 //!
 //! Commits need none of it, so it is left to checkpoints, which do it at once for all directories
 //! that changed since the last one: from the deepest up, since what lies beside a directory names
@@ -19,6 +19,8 @@ pub struct Sides {
     pub top: Option<ObjectId>,
     /// The table of places.
     pub places: Option<NodeId>,
+    /// The table of tags.
+    pub tags: Option<NodeId>,
     /// Deepest first.
     directories: Vec<SidedDirectory>,
 }
@@ -63,12 +65,14 @@ impl Worktree {
             }
             start = end;
         }
-        hasher.hash(&[&self.places]);
-        hasher.store(&[&self.places], sink)?;
+        let tables = [&self.places, &self.tags];
+        hasher.hash(&tables);
+        hasher.store(&tables, sink)?;
+        let [places, tags] = tables.map(|table| table.id().flatten());
         let top = after.last().and_then(Tree::side_id);
         let directories = sorted.iter().map(|directory| directory.inode.clone()).zip(after);
         let directories = directories.map(|(before, after)| SidedDirectory { before, after });
-        Ok(Sides { top, places: self.places.id().flatten(), directories: directories.collect() })
+        Ok(Sides { top, places, tags, directories: directories.collect() })
     }
 
     /// Tells this tree, which may be a later version of the one whose sides were stored, where they

@@ -17,14 +17,15 @@ use super::deeds::DeedLog;
 use super::file::File;
 use super::inode::{Body, Inode, Names, load_xattrs};
 use super::table::InodeTable;
+use super::tags;
 use super::tree::{Directory, Table, Tree, damaged};
 use crate::base::limits::TREE_DEPTH_MAX;
 use crate::format::entry::decode_entry;
 use crate::format::root::Root;
 use crate::format::worktree::{Place, SideRecord, WorktreeState};
 use crate::model::{
-    CommitId, Deed, Entry, EntryBody, FileKind, Ino, Meta, Name, ObjectError, ObjectSource,
-    Timestamp, Xattrs,
+    CommitId, Deed, DeedKind, Entry, EntryBody, FileKind, Ino, Meta, Name, ObjectError,
+    ObjectSource, Timestamp, Xattrs,
 };
 
 /// A working tree. A clone is a few pointers, and what is done to one is not seen in the other.
@@ -33,6 +34,8 @@ pub struct Worktree {
     pub(super) inodes: InodeTable,
     pub(super) places: Tree<Table>,
     pub(super) links: Tree<Table>,
+    /// What each tag names.
+    pub(super) tags: Tree<Table>,
     pub(super) dirty: Arc<Dirty>,
     /// What the commit in flight took of it, which a commit that is never published gives back.
     pub(super) taken: Option<Arc<Dirty>>,
@@ -137,7 +140,8 @@ impl Worktree {
         let places = Tree::stored(state.places, None);
         let links = Tree::stored(root.links, None);
         let tree = Self::with_top(top, places, links, state.next_ino);
-        Ok(Self { head: state.head, log: DeedLog::open(&state.log), ..tree })
+        let (log, tags) = (DeedLog::open(&state.log), tags::stored(state.tags));
+        Ok(Self { head: state.head, log, tags, ..tree })
     }
 
     fn with_top(top: Inode, places: Tree<Table>, links: Tree<Table>, next_ino: u64) -> Self {
@@ -147,6 +151,7 @@ impl Worktree {
             inodes,
             places,
             links,
+            tags: Tree::new(),
             dirty: Arc::default(),
             taken: None,
             epoch: 1,
@@ -193,9 +198,12 @@ impl Worktree {
         self.next_ino
     }
 
-    /// Notes what was done to it, which moves the head.
-    pub fn note(&mut self, deed: Deed) {
+    /// Notes what was done to it, which moves the head. Reads from `src` only if it was a tag.
+    pub fn note(&mut self, deed: Deed, src: &dyn ObjectSource) {
         self.head = deed.after;
+        if let DeedKind::Tag { name, to, .. } = &deed.what {
+            self.note_tag(name, *to, src);
+        }
         self.log.push(deed);
     }
 

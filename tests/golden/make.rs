@@ -103,7 +103,7 @@ fn collected(dir: &Path, first: CommitId) {
     maker.create("/short-lived", FileKind::Regular, 0o644);
     maker.write("/short-lived", 0, &noise(3000));
     let tagged = maker.commit("fourth\n\nwith a body");
-    maker.tag("topic/new", tagged);
+    maker.point("tags/topic/new", tagged);
     maker.unlink("/short-lived");
     maker.commit("fifth");
     let retention = Retention { last: Some(1), ..Retention::default() };
@@ -293,8 +293,14 @@ impl Maker {
     }
 
     fn tag(&self, name: &str, id: CommitId) {
+        let request = format!("make {name} {}", id.object());
+        self.repo.tag(&request.parse().expect("a request")).expect("there is room");
+    }
+
+    /// Makes a ref that no tag can be named like.
+    fn point(&self, name: &str, id: CommitId) {
         self.repo.write_commits().expect("there is room");
-        let name = RefName::new(&format!("tags/{name}")).expect("a name");
+        let name = RefName::new(name).expect("a name");
         let refs = self.repo.store().refs();
         let set = refs.update(&name, Expected::Absent, id.object(), Durability::Strict);
         set.expect("the ref can be written");

@@ -21,7 +21,7 @@ use crate::model::{
     ObjectSource, Op, Timestamp,
 };
 use crate::repo::{CommitRequest, History, Holder, Repo, Verified, mend};
-use crate::store::{Durability, Expected, OpenOptions, Part, RefName, Store};
+use crate::store::{OpenOptions, Part, Store};
 use crate::worktree::{CommittedDirectory, CommittedTree, File};
 
 /// A way to harm a file.
@@ -89,12 +89,10 @@ impl Sound {
         create(&repo, 10_000, "n2", 40_000, FileKind::Regular);
         write(&repo, 40_000, 700, 11);
         commits.push(commit(&repo));
+        let request = format!("make n {}", commits[0].object());
+        repo.tag(&request.parse().expect("a request")).expect("nothing fails");
         write(&repo, 30_000, 100, 13);
         commits.push(commit(&repo));
-        let name = RefName::new("tags/n").expect("a name");
-        let refs = repo.store().refs();
-        let object = *commits[0].object();
-        refs.update(&name, Expected::Absent, &object, Durability::Strict).expect("nothing fails");
         let tree = dump(&repo);
         repo.close().expect("nothing fails");
         Self { disk, tree, commits }

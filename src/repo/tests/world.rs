@@ -11,8 +11,7 @@ use crate::model::{
     RootId, SetAttr, Timestamp,
 };
 use crate::repo::{
-    CommitRequest, GcRequest, Repo, RepoError, RepoOptions, RestoreRequest, Retention, TagChange,
-    TagName, TagRequest,
+    CommitRequest, GcRequest, Repo, RepoError, RepoOptions, RestoreRequest, Retention,
 };
 use crate::store::RefName;
 use crate::worktree::{Body, CommittedTree, OpError, Worktree};
@@ -133,6 +132,8 @@ pub(super) enum Action {
     Undo,
     /// Gives the head a tag.
     Tag,
+    /// Takes it away.
+    Untag,
     /// With so many of the last commits kept.
     Gc(Option<u64>),
     Reopen,
@@ -185,7 +186,7 @@ impl Actions {
     fn next(&mut self) -> Action {
         self.time += 1;
         let time = Timestamp { secs: self.time, nanos: 9 };
-        let op = match self.chance.below(35) {
+        let op = match self.chance.below(36) {
             0..=7 => {
                 let directory = self.chance.happens(3);
                 let kind = if directory { FileKind::Directory } else { FileKind::Regular };
@@ -255,6 +256,7 @@ impl Actions {
             }
             31 => return Action::Tag,
             32 | 33 => return Action::Undo,
+            34 => return Action::Untag,
             29 => return Action::Gc(None),
             30 => return Action::Gc(Some(1 + self.chance.below(3))),
             _ => return Action::Reopen,
@@ -286,8 +288,8 @@ pub(super) struct Promises {
     pub(super) dropped: usize,
     /// What the tag points to.
     pub(super) tag: Option<ObjectId>,
-    /// What it was about to point to.
-    pub(super) tag_next: Option<ObjectId>,
+    /// What it was about to point to, if anything was about to be done with it.
+    pub(super) tag_next: Option<Option<ObjectId>>,
 }
 
 /// The name of the only tag.
@@ -348,11 +350,17 @@ pub(super) fn act(
         }
         Action::Tag => {
             if let Some(head) = repo.head() {
-                promises.tag_next = Some(*head.object());
-                let name = TagName::new("t").expect("a name");
-                let change = TagChange::Move("HEAD".to_owned());
-                repo.tag(&TagRequest { name, change })?;
-                promises.tag = promises.tag_next.take();
+                promises.tag_next = Some(Some(*head.object()));
+                repo.tag(&"move t HEAD".parse().expect("a request"))?;
+                promises.tag = promises.tag_next.take().flatten();
+                durable = true;
+            }
+        }
+        Action::Untag => {
+            if promises.tag.is_some() {
+                promises.tag_next = Some(None);
+                repo.tag(&"delete t".parse().expect("a request"))?;
+                promises.tag = promises.tag_next.take().flatten();
                 durable = true;
             }
         }

@@ -5,7 +5,7 @@ use super::Inspection;
 use crate::format::commit_log::{self, CommitRecord, Tally};
 use crate::format::state_log;
 use crate::model::ObjectId;
-use crate::store::{Durability, StoreError, StoreLock, files};
+use crate::store::{Durability, Expected, RefName, Refs, StoreError, StoreLock, files};
 
 impl Inspection {
     /// Writes the file that says that this is a store. Durable on return.
@@ -24,6 +24,17 @@ impl Inspection {
         let mut bytes = commit_log::encode_header(dropped).to_vec();
         bytes.extend(commits.iter().flat_map(commit_log::encode_record));
         files::replace(&**self.disk(), &self.layout.commits(), &bytes, Durability::Strict)
+    }
+
+    /// Points a ref to an object. Durable on return.
+    pub fn write_ref(
+        &self,
+        _lock: &StoreLock,
+        name: &RefName,
+        id: &ObjectId,
+    ) -> Result<(), StoreError> {
+        let refs = Refs::open(self.disk(), self.layout.refs(), false);
+        refs.update(name, Expected::Any, id, Durability::Strict)
     }
 
     /// Replaces the list of states, which come oldest first. Durable on return.

@@ -47,6 +47,7 @@ impl Saver {
             root,
             side: sides.top,
             places: sides.places,
+            tags: sides.tags,
             head: tree.head,
             next_ino: tree.next_ino(),
             ctime: tree.top().ctime,

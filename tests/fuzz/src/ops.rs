@@ -192,6 +192,7 @@ impl Tree {
             root,
             side: sides.top,
             places: sides.places,
+            tags: sides.tags,
             head: None,
             next_ino: hashed.next_ino(),
             ctime: hashed.top().ctime,

@@ -66,6 +66,7 @@ fn live(src: &Hostile) {
         root: RootId::new(id(0)),
         side: Some(id(2)),
         places: None,
+        tags: None,
         head: Some(CommitId::new(id(4))),
         next_ino: 1000,
         ctime: Timestamp { secs: 0, nanos: 0 },

@@ -4,6 +4,7 @@ use std::iter::once;
 use std::path::Path;
 
 use super::{ALL, Damage, Sound, commit, places, write};
+use crate::base::disk::OpenMode;
 use crate::format::{commit_log, state_log};
 use crate::repo::tests::verify::{assert_clean, verified};
 use crate::repo::tests::world::{DIR, dump, open};
@@ -82,23 +83,50 @@ fn a_commit_that_the_list_has_lost_is_found_and_comes_back() {
 }
 
 #[test]
-fn a_damaged_ref_is_found_and_stays() {
+fn a_damaged_or_removed_ref_is_found_and_made_again() {
     let sound = Sound::new();
-    let len = sound.bytes("refs/tags/n").len();
-    for at in places(&(0..len)) {
-        for damage in [Damage::Flip, Damage::Zero, Damage::Cut] {
+    let bytes = sound.bytes("refs/tags/n");
+    for at in places(&(0..bytes.len())) {
+        for damage in ALL {
             let Some(disk) = sound.damaged("refs/tags/n", damage, &at) else { continue };
-            let mended = mend(&disk.handle(), Path::new(DIR), &|_| {}).expect("a store");
-            assert_eq!(mended.before.findings.len(), 1, "{damage:?} at {at:?}");
-            assert_eq!(mended.before.findings[0].file, Path::new("refs/tags/n"));
-            assert_eq!(
-                (&mended.after.findings, &mended.done[..]),
-                (&mended.before.findings, &[][..])
-            );
+            let what = format!("{damage:?} at {at:?}");
+            let found = verified(&disk);
+            let [finding] = &found.findings[..] else { panic!("{what}: {found:#?}") };
+            let file = Path::new("refs/tags/n");
+            assert_eq!((finding.part, &*finding.file), (Part::Ref, file), "{what}");
+            sound.check_mended(&disk, &what);
+            assert_eq!(disk.contents(&Path::new(DIR).join(file)), Some(bytes.clone()), "{what}");
         }
     }
-    // What no other file knows of is not missed, and everything else is there.
-    let disk = sound.damaged("refs/tags/n", Damage::Remove, &(0..len)).expect("it was there");
-    assert_clean(&verified(&disk), "without the ref");
-    assert_eq!(dump(&open(&disk).expect("it is whole")), sound.tree);
+}
+
+#[test]
+fn a_commit_whose_tag_is_lost_is_not_dropped() {
+    let sound = Sound::new();
+    let disk = sound.damaged("refs/tags/n", Damage::Remove, &(0..0)).expect("it was there");
+    let repo = open(&disk).expect("it is whole");
+    let retention = Retention { last: Some(1), ..Retention::default() };
+    repo.gc(&GcRequest { retention, repack: true, ..GcRequest::default() }).expect("nothing fails");
+    let listed: Vec<_> = repo.store().commits().records().iter().map(|r| r.id).collect();
+    assert_eq!(listed, [sound.commits[0], sound.commits[2]]);
+    // One that is deleted is not missed, and keeps nothing.
+    repo.tag(&"move n HEAD".parse().expect("a request")).expect("nothing fails");
+    repo.tag(&"delete n".parse().expect("a request")).expect("it is there");
+    let retention = Retention { last: Some(1), ..Retention::default() };
+    repo.gc(&GcRequest { retention, ..GcRequest::default() }).expect("nothing fails");
+    assert_eq!(repo.store().commits().records().len(), 1);
+    drop(repo);
+    assert_clean(&verified(&disk.after_kill()), "without the tag");
+}
+
+#[test]
+fn a_damaged_ref_that_no_table_knows_stays() {
+    let sound = Sound::new();
+    let path = Path::new(DIR).join("refs/tags/other");
+    let disk = sound.disk.after_kill();
+    disk.handle().open(&path, OpenMode::Create).expect("there is room");
+    disk.set_contents(&path, b"nonsense");
+    let mended = mend(&disk.handle(), Path::new(DIR), &|_| {}).expect("a store");
+    assert_eq!(mended.before.findings.len(), 1, "{mended:#?}");
+    assert_eq!((&mended.after.findings, &mended.done[..]), (&mended.before.findings, &[][..]));
 }

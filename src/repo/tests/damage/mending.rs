@@ -75,6 +75,8 @@ fn an_end_before_any_step_of_mending_loses_nothing() {
             of_file("worktree", Damage::Cut, last)
         }),
         ("the format", of_file("format", Damage::Remove, 0)),
+        ("a ref that is gone", of_file("refs/tags/n", Damage::Remove, 0)),
+        ("a damaged ref", of_file("refs/tags/n", Damage::Flip, 3)),
         ("several", {
             let mut disk = of_pack(Damage::Cut, footer[1].start);
             for (file, at) in [(other, 9), ("commits", record), ("worktree", 20), ("format", 0)] {
