@@ -142,8 +142,9 @@ pub const REVISION_PREFIX_DIGITS_MIN: usize = 4;
 pub const SNAPSHOT_PREFIX_DIGITS_MIN: usize = 8;
 /// Most commits that the control file `log` lists.
 pub const LOG_LINES_MAX: usize = 10_000;
-/// How often a restore is prepared anew because the tree changed meanwhile.
-pub const RESTORE_TRIES_MAX: usize = 32;
+/// How often a restore is prepared beside those who write. If they change the tree meanwhile each
+/// time, they wait for the next one.
+pub const RESTORE_TRIES_MAX: usize = 3;
 /// Fewest threads that answer requests.
 pub const FUSE_THREADS_MIN: usize = 2;
 /// Largest write that the kernel sends in one request.

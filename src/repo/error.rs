@@ -102,9 +102,6 @@ pub enum RepoError {
     /// The system has no thread for it.
     #[error("starting a thread: {0}")]
     Thread(#[source] Arc<io::Error>),
-    /// The tree changed all the time while a restore was prepared.
-    #[error("the tree is being written to all the time: stop the writers and try again")]
-    Busy,
     /// Something cannot be set.
     #[error(transparent)]
     Config(#[from] ConfigError),

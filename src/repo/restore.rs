@@ -5,6 +5,10 @@
 //! what the difference costs. In the same moment what was there becomes a commit, if any of it would
 //! be lost, so that no write comes between the two.
 //!
+//! All that goes to the disk goes there beside those who write. If they change the tree meanwhile it is
+//! prepared anew, a few times; the last time they have to wait, for as long as it takes to apply the
+//! difference and to sync it.
+//!
 //! A file that is in both trees keeps its inode, so that one who has it open sees the restored
 //! content. Files with several names are put together anew if names were tied or untied since.
 //!
@@ -24,9 +28,9 @@ use crate::base::sync::MutexGuard;
 use crate::format::commit_log::CommitRecord;
 use crate::format::journal::{CommitMade, put_commit, put_mark, put_switch};
 use crate::format::worktree::JournalPosition;
-use crate::journal::{RecordBuffer, Urgency};
+use crate::journal::{Point, RecordBuffer, Urgency};
 use crate::model::{CommitId, Deed, DeedKind, Ino, Name, ObjectId, RootId, Timestamp};
-use crate::store::Durability;
+use crate::store::{Durability, PackStore};
 use crate::worktree::Worktree;
 use crate::worktree::tree::Hasher;
 
@@ -89,6 +93,18 @@ pub(super) struct Switch<'a> {
     pub(super) deed: &'a dyn Fn(Option<CommitId>) -> DeedKind,
 }
 
+/// A tree that is to take the place of the living one.
+struct Prepared {
+    next: Worktree,
+    /// The root of the tree of before.
+    root: RootId,
+    /// Its state, which is in the store.
+    state: ObjectId,
+    /// The commit that is to be made of the tree of before, and its object.
+    saving: Option<(CommitMade, Vec<u8>)>,
+    restored: Restored,
+}
+
 impl Repo {
     /// Restores the tree or paths of it. The tree then stands on that commit; after the restore
     /// of paths it stands where it stood.
@@ -138,71 +154,112 @@ impl Repo {
         storing: &mut MutexGuard<'_, Storing>,
         committing: &mut MutexGuard<'_, Committing>,
     ) -> Result<Restored, RepoError> {
-        let before = self.head();
-        for attempt in 1.. {
-            let mut record = RecordBuffer::new();
-            let time = Timestamp::now();
-            let hashed = self.begin(committing, |repo| {
-                // What would be lost may become a commit.
-                put_mark(record.fields());
-                repo.journal.reserve(0, Urgency::MakesRoom)?;
-                repo.journal.append(&mut record, &[], 0, 0)?;
-                Ok(())
-            })?;
-            let (root, point) = (hashed.committed.root, hashed.point);
-            self.finish(committing, hashed, None, |_| Ok(()))?;
-            self.write_queue(storing)?;
-            let (mut next, changes) = {
+        for _ in 0..RESTORE_TRIES_MAX {
+            let (root, point) = self.save_before(committing, storing)?;
+            let (next, changes) = {
                 let live = self.live.read();
                 (live.clone(), self.changes.load(Ordering::Acquire))
             };
-            if next.is_dirty() && attempt < RESTORE_TRIES_MAX {
+            if next.is_dirty() {
                 continue;
             }
-            let mut restored = plan::apply(&switch.goal, (&mut next, root), self.source())?;
-            let saving = (committing.head_root != Some(root)).then(|| {
-                let (author, message) = (self.options.author.clone(), switch.message.clone());
-                let (id, bytes) =
-                    commit_object(root, before, time, author.clone(), message.clone());
-                (CommitMade { id, time, author, message }, bytes)
-            });
-            restored.saved = saving.as_ref().map(|(made, _)| made.id);
-            let what = (switch.deed)(restored.saved);
-            let after = switch.head.map_or(restored.saved.or(before), |head| head.id);
-            next.note(Deed { time: Timestamp::now(), what, before, after }, self.source());
-            let state = self.save_apart(&mut next, &committing.changed, &mut storing.hasher)?;
+            let prepared = self.prepare(switch, (next, root), storing, committing)?;
             // A commit must not be acknowledged before what is in it.
             self.journal.wait_for_payloads(&point)?;
             let mut live = self.live.write();
             if self.changes.load(Ordering::Acquire) == changes {
-                // Room for both, so that there is none for one of them alone.
-                self.journal.reserve(0, Urgency::Ordinary)?;
-                if let Some((made, _)) = &saving {
-                    record.clear();
-                    put_commit(record.fields(), made);
-                    self.journal.append(&mut record, &[], 0, JOURNAL_COMMIT_COST)?;
-                }
-                record.clear();
-                put_switch(record.fields(), &state);
-                self.journal.append(&mut record, &[], 0, JOURNAL_COMMIT_COST)?;
-                if let Some((made, bytes)) = saving {
-                    self.list_saved(&made, bytes);
-                    committing.head_root = Some(root);
-                }
-                if let Some(head) = switch.head {
-                    committing.head_root = head.root;
-                }
-                committing.changed.clear();
-                committing.tree_root = None;
-                *live = next;
-                self.changes.fetch_add(1, Ordering::AcqRel);
-                return Ok(restored);
-            }
-            if attempt >= RESTORE_TRIES_MAX {
-                return Err(RepoError::Busy);
+                return self.put_in_place(switch, prepared, &mut live, committing);
             }
         }
-        Err(RepoError::Busy)
+        // Most of it is in the store by now: those who write do not wait long.
+        let mut live = self.live.write();
+        let mut next = live.clone();
+        let point = self.mark()?;
+        let (root, changed) = store_apart(&mut next, &mut storing.hasher, self.packs())?;
+        committing.note_changed(changed);
+        let prepared = self.prepare(switch, (next, root), storing, committing)?;
+        self.journal.wait_for_payloads(&point)?;
+        self.put_in_place(switch, prepared, &mut live, committing)
+    }
+
+    /// Brings the tree as it is into the store, and marks it in the journal: what would be lost may
+    /// become a commit. Returns its root, and the place of the mark.
+    fn save_before(
+        &self,
+        committing: &mut MutexGuard<'_, Committing>,
+        storing: &mut MutexGuard<'_, Storing>,
+    ) -> Result<(RootId, Point), RepoError> {
+        let hashed = self.begin(committing, |repo| repo.mark().map(drop))?;
+        let (root, point) = (hashed.committed.root, hashed.point);
+        self.finish(committing, hashed, None, |_| Ok(()))?;
+        self.write_queue(storing)?;
+        Ok((root, point))
+    }
+
+    /// Marks the tree as it is in the journal. The caller keeps others from changing it.
+    fn mark(&self) -> Result<Point, RepoError> {
+        let point = self.journal.point()?;
+        let mut record = RecordBuffer::new();
+        put_mark(record.fields());
+        self.journal.reserve(0, Urgency::MakesRoom)?;
+        self.journal.append(&mut record, &[], 0, 0)?;
+        Ok(point)
+    }
+
+    /// Makes the tree that is to be, of one that is in the store, and brings it there too.
+    fn prepare(
+        &self,
+        switch: &Switch<'_>,
+        (mut next, root): (Worktree, RootId),
+        storing: &mut MutexGuard<'_, Storing>,
+        committing: &MutexGuard<'_, Committing>,
+    ) -> Result<Prepared, RepoError> {
+        let (before, time) = (next.head, Timestamp::now());
+        let mut restored = plan::apply(&switch.goal, (&mut next, root), self.source())?;
+        let saving = (committing.head_root != Some(root)).then(|| {
+            let (author, message) = (self.options.author.clone(), switch.message.clone());
+            let (id, bytes) = commit_object(root, before, time, author.clone(), message.clone());
+            (CommitMade { id, time, author, message }, bytes)
+        });
+        restored.saved = saving.as_ref().map(|(made, _)| made.id);
+        let what = (switch.deed)(restored.saved);
+        let after = switch.head.map_or(restored.saved.or(before), |head| head.id);
+        next.note(Deed { time: Timestamp::now(), what, before, after }, self.source());
+        let state = self.save_apart(&mut next, &committing.changed, &mut storing.hasher)?;
+        Ok(Prepared { next, root, state, saving, restored })
+    }
+
+    /// Puts a tree in place of the living one, which is as it was when that was prepared.
+    fn put_in_place(
+        &self,
+        switch: &Switch<'_>,
+        prepared: Prepared,
+        live: &mut Worktree,
+        committing: &mut MutexGuard<'_, Committing>,
+    ) -> Result<Restored, RepoError> {
+        let Prepared { next, root, state, saving, restored } = prepared;
+        let mut record = RecordBuffer::new();
+        // Room for both, so that there is none for one of them alone.
+        self.journal.reserve(0, Urgency::Ordinary)?;
+        if let Some((made, _)) = &saving {
+            put_commit(record.fields(), made);
+            self.journal.append(&mut record, &[], 0, JOURNAL_COMMIT_COST)?;
+            record.clear();
+        }
+        put_switch(record.fields(), &state);
+        self.journal.append(&mut record, &[], 0, JOURNAL_COMMIT_COST)?;
+        if let Some((made, bytes)) = saving {
+            self.list_saved(&made, bytes);
+            committing.head_root = Some(root);
+        }
+        if let Some(head) = switch.head {
+            committing.head_root = head.root;
+        }
+        committing.changed.clear();
+        committing.tree_root = None;
+        *live = next;
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        Ok(restored)
     }
 
     /// Leaves a commit to be listed whose tree is in the store.
@@ -225,21 +282,32 @@ impl Repo {
         hasher: &mut Hasher,
     ) -> Result<ObjectId, RepoError> {
         let packs = self.packs();
-        let snapshot = tree.begin_commit();
-        let committed = snapshot.hash(hasher, packs)?;
-        let mut unstored = snapshot.unstored(&committed);
-        drop(snapshot);
-        let root = committed.root;
-        let changed: Vec<Ino> = changed.iter().copied().chain(committed.directories()).collect();
-        tree.publish(committed);
-        let files = unstored.store(hasher, packs, packs)?;
-        tree.publish_stored(files);
+        let (root, directories) = store_apart(tree, hasher, packs)?;
+        let changed: Vec<Ino> = changed.iter().copied().chain(directories).collect();
         let nowhere = JournalPosition::default();
         let (state, sides) = self.put_state(tree, root, nowhere, &changed, hasher)?;
         tree.publish_sides(sides);
         packs.sync()?;
         Ok(state)
     }
+}
+
+/// Hashes a tree that nobody else can change and brings it into the store, but for what lies beside its
+/// directories. Returns its root, and the directories that had changed.
+fn store_apart(
+    tree: &mut Worktree,
+    hasher: &mut Hasher,
+    packs: &PackStore,
+) -> Result<(RootId, Vec<Ino>), RepoError> {
+    let snapshot = tree.begin_commit();
+    let committed = snapshot.hash(hasher, packs)?;
+    let mut unstored = snapshot.unstored(&committed);
+    drop(snapshot);
+    let (root, changed) = (committed.root, committed.directories().collect());
+    tree.publish(committed);
+    let files = unstored.store(hasher, packs, packs)?;
+    tree.publish_stored(files);
+    Ok((root, changed))
 }
 
 /// Paths as they are looked for, without those that lie in others; the whole tree if there are

@@ -215,7 +215,7 @@ pub(super) fn of_repo(error: &RepoError) -> Errno {
         RepoError::TagExists { .. } => Errno::EXIST,
         RepoError::NothingToUndo => Errno::NODATA,
         RepoError::MessageTooLong { .. } => Errno::MSGSIZE,
-        RepoError::Busy | RepoError::Collecting => Errno::BUSY,
+        RepoError::Collecting => Errno::BUSY,
         RepoError::GcRequest(_)
         | RepoError::Config(_)
         | RepoError::TagName(_)
@@ -246,7 +246,7 @@ mod tests {
     use crate::repo::RepoError;
 
     #[test]
-    fn a_restore_that_gave_up_is_told_from_a_failure_of_the_disk() {
-        assert_eq!(of_repo(&RepoError::Busy), Errno::BUSY);
+    fn a_collection_that_goes_on_is_told_from_a_failure_of_the_disk() {
+        assert_eq!(of_repo(&RepoError::Collecting), Errno::BUSY);
     }
 }

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod faults;
 mod keep;
+mod restore;
 #[cfg(shuttle)]
 mod schedules;
 mod space;
