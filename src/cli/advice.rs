@@ -81,7 +81,7 @@ impl View {
 
 /// What is near a missing path: a file where the path has a directory, or similar names in the
 /// directory where it ends.
-fn near_in(
+pub(super) fn near_in(
     tree: &CommittedTree,
     path: &[u8],
     src: &dyn ObjectSource,

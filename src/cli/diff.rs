@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::Args;
 use serde::Serialize;
 
+use super::advice::near_in;
 use super::changes::{ChangeLine, JsonChangeWithSizes};
 use super::error::CliError;
 use super::patch::{self, CONTEXT_LINES, Counts, Detail};
@@ -215,7 +216,13 @@ impl Compared {
             if old.is_none() && new.is_none() {
                 let old = self.old.as_ref().map_or("an empty tree", |old| &old.name).to_owned();
                 let new = self.new.name.clone();
-                return Err(CliError::PathInNeither { path: path_text(path), old, new });
+                let near = near_in(&new_tree, path, src)?;
+                let near = match (near, &old_tree) {
+                    (None, Some(tree)) => near_in(tree, path, src)?,
+                    (near, _) => near,
+                };
+                let (path, advice) = (path_text(path), near.unwrap_or_default());
+                return Err(CliError::PathInNeither { path, old, new, advice });
             }
             both.push(Both { path: path.clone(), old, new });
         }

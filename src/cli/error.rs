@@ -160,7 +160,7 @@ pub(super) enum CliError {
         path: String,
     },
     /// A path that is to be compared is in neither of two trees.
-    #[error("there is no {path} in {old} and none in {new}")]
+    #[error("there is no {path} in {old} and none in {new}{advice}")]
     PathInNeither {
         /// The path.
         path: String,
@@ -168,6 +168,8 @@ pub(super) enum CliError {
         old: String,
         /// What the second tree is.
         new: String,
+        /// What is near it.
+        advice: String,
     },
     /// A path was needed.
     #[error("{0:?} names a whole commit: write `{0}:PATH` for a file in it")]

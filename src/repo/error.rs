@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::base::disk::is_full;
+use crate::base::proposal;
 use crate::format::bytes::FormatError;
 use crate::journal::JournalError;
 use crate::model::{CommitId, ConfigError, ObjectError, ObjectId};
@@ -74,10 +75,12 @@ pub enum RepoError {
         commit: String,
     },
     /// There is no tag of that name.
-    #[error("there is no tag {name}: `vst tag` lists those that there are")]
+    #[error("there is no tag {name}{}; `vst tag` lists those that there are", proposal(nearest))]
     NoTag {
         /// The tag.
         name: TagName,
+        /// Names that come near it.
+        nearest: Vec<String>,
     },
     /// A change of a tag was asked for in words that mean none.
     #[error("a tag is changed by `make NAME REV`, `move NAME REV` or `delete NAME`")]

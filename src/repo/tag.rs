@@ -18,6 +18,7 @@ use std::str::FromStr;
 use std::sync::atomic::Ordering;
 
 use super::{Repo, RepoError, Storing};
+use crate::base::nearest;
 use crate::base::sync::MutexGuard;
 use crate::journal::Urgency;
 use crate::model::{CommitId, DeedKind, ObjectId};
@@ -174,7 +175,10 @@ impl Repo {
         let from = match refs.find(&ref_name) {
             // One that is damaged names nothing, and can be moved or deleted.
             Err(StoreError::Corrupt { .. }) if !matches!(change, TagChange::Make(_)) => None,
-            Ok(None) if to.is_none() => return Err(RepoError::NoTag { name: name.clone() }),
+            Ok(None) if to.is_none() => {
+                let nearest = nearest(name.as_str(), self.history().tags()?);
+                return Err(RepoError::NoTag { name: name.clone(), nearest });
+            }
             found => found?.map(CommitId::new),
         };
         if let (TagChange::Make(_), Some(from)) = (change, from) {
