@@ -23,6 +23,10 @@ pub const XATTRS_INLINE_BYTES_MAX: usize = 256;
 /// Most names that one file can have. They are listed in one value of a tree, which bounds them
 /// together with their length: 8000 names of 255 bytes take 2.4 MB.
 pub const LINKS_MAX: usize = 8_000;
+/// Largest file of rules for what is ignored; a larger one holds none.
+pub const RULES_BYTES_MAX: u64 = 1024 * 1024;
+/// Files whose rules are kept ready.
+pub const RULES_CACHED_MAX: usize = 1024;
 /// Longest message of a commit.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Longest author of a commit.

@@ -17,6 +17,7 @@ use super::changes::ChangeLine;
 use super::error::CliError;
 use super::gc::{JsonCollected, JsonProgress};
 use super::mountinfo::MountEntry;
+use super::paths::parse_path;
 use crate::base::limits::WRITE_BYTES_MAX;
 use crate::model::{CommitId, ObjectId, RootId};
 use crate::repo::{ConfigRequest, GcRequest, TagRequest};
@@ -146,6 +147,17 @@ impl Daemon {
         let text = std::fs::read_to_string(&path).map_err(|e| self.failure("asking", e))?;
         let parse = |line: &str| {
             ChangeLine::parse(line)
+                .ok_or_else(|| CliError::Answer { path: path.clone(), answer: line.to_owned() })
+        };
+        text.lines().map(parse).collect()
+    }
+
+    /// The paths that are ignored; those of directories have a `/` at their ends.
+    pub(super) fn ignored(&self) -> Result<Vec<Vec<u8>>, CliError> {
+        let path = self.control("ignored");
+        let text = std::fs::read_to_string(&path).map_err(|e| self.failure("asking", e))?;
+        let parse = |line: &str| {
+            parse_path(line)
                 .ok_or_else(|| CliError::Answer { path: path.clone(), answer: line.to_owned() })
         };
         text.lines().map(parse).collect()

@@ -225,9 +225,7 @@ impl Import<'_> {
             let node = self.copyist.directory(DIRECTORY_PERM);
             top = make_directory(repo, top, &name, &node, Timestamp::now())?;
         }
-        let is_empty =
-            repo.look(|tree| tree.find(top)?.directory().map(|entries| entries.is_empty()));
-        if !self.args.merge && is_empty != Some(true) {
+        if !self.args.merge && !repo.look(|tree| tree.is_empty_directory(top)) {
             return Err(self.exists());
         }
         self.copy(&Stored::new(repo, top, self.copyist, self.args.merge))?;

@@ -67,7 +67,7 @@ pub fn subject(op: &Op) -> Option<Ino> {
 }
 
 /// Writes an operation, but for the bytes that a write has.
-pub fn put_op(out: &mut Vec<u8>, at: Option<&(Ino, Name)>, op: &Op) {
+pub fn put_op(out: &mut Vec<u8>, at: Option<(Ino, &Name)>, op: &Op) {
     match op {
         Op::Create { parent, name, ino, node, time } => {
             begin(out, 1, *time);
@@ -256,11 +256,11 @@ fn read_place(reader: &mut Reader<'_>) -> Result<(Ino, Name), FormatError> {
     Ok((parent, name.map_err(|_| reader.error("not a name"))?))
 }
 
-fn put_inode(out: &mut Vec<u8>, ino: Ino, at: Option<&(Ino, Name)>) {
+fn put_inode(out: &mut Vec<u8>, ino: Ino, at: Option<(Ino, &Name)>) {
     put_varint(out, ino.0);
     out.push(u8::from(at.is_some()));
     if let Some((parent, name)) = at {
-        put_place(out, *parent, name);
+        put_place(out, parent, name);
     }
 }
 

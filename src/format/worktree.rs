@@ -3,7 +3,8 @@
 //! ```text
 //! worktree = "vw" version:u8(5) root:id side:id? places:id? tags:id? head:id? next_ino:varint
 //!            ctime:time segment:varint offset:varint seq:varint commits:varint sum:varint
-//!            log atime:time?                   ("id?" is u8 0, or u8 1 and an id; "atime" is left
+//!            ignored:id? ignored_side:id? rules:varint log
+//!            atime:time?                       ("id?" is u8 0, or u8 1 and an id; "atime" is left
 //!                                              out where there is none; the log is that of
 //!                                              `format::deed`)
 //! side     = "vs" version:u8(1) height:u8 item*
@@ -13,6 +14,10 @@
 //! item     = child:id links:varint                 beside a node above
 //! place    = names:varint (parent:varint name:string)* recorded:varint digest:id*
 //! ```
+//!
+//! `ignored` is the topmost node of a directory that has the ignored entries of all others, and
+//! `ignored_side` what lies beside it: see `worktree::ignored`. `rules` counts the entries that have
+//! the name of a file with rules.
 //!
 //! `segment`, `offset` and `seq` tell where in the journal the operations begin that the state does
 //! not have: the number of the segment, the offset in it, the number of the record. `commits`
@@ -50,6 +55,12 @@ pub struct WorktreeState {
     pub places: Option<NodeId>,
     /// The table of tags.
     pub tags: Option<NodeId>,
+    /// The directory with all that is ignored.
+    pub ignored: Option<NodeId>,
+    /// What lies beside the topmost node of that.
+    pub ignored_side: Option<ObjectId>,
+    /// How many entries have the name of a file with rules for what is ignored.
+    pub rule_files: u64,
     /// The commit that the tree stands on.
     pub head: Option<CommitId>,
     /// The next inode number to give.
@@ -106,6 +117,9 @@ impl WorktreeState {
         for number in [segment, offset, seq, count, sum.into()] {
             put_varint(&mut out, number);
         }
+        put_id_option(&mut out, self.ignored.as_ref().map(NodeId::object));
+        put_id_option(&mut out, self.ignored_side.as_ref());
+        put_varint(&mut out, self.rule_files);
         self.log.put(&mut out);
         if let Some(atime) = self.atime {
             put_time(&mut out, atime);
@@ -132,6 +146,9 @@ impl WorktreeState {
                 seq: reader.varint()?,
             },
             commits: Tally { count: reader.varint()?, sum: reader.varint_u32()? },
+            ignored: reader.id_option()?.map(NodeId::new),
+            ignored_side: reader.id_option()?,
+            rule_files: reader.varint()?,
             log: DeedLogState::read(&mut reader)?,
         };
         if !reader.is_at_end() {
@@ -284,6 +301,9 @@ mod tests {
                 atime,
                 journal: JournalPosition { segment: 3, offset: 400, seq: 5 },
                 commits: Tally { count: 6, sum: 7 },
+                ignored: Some(NodeId::new(id(6))),
+                ignored_side: Some(id(7)),
+                rule_files: 300,
                 log: DeedLogState { first: 33, blocks: vec![id(5)], recent: vec![deed.clone(); 3] },
             };
             let bytes = state.encode();

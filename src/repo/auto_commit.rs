@@ -80,7 +80,7 @@ impl Repo {
                 let top = tree.find(Ino::ROOT).and_then(|top| top.directory());
                 top.is_some_and(|entries| !entries.is_empty())
             }
-            Some(_) => tree.is_dirty() || committing.tree_root != committing.head_root,
+            Some(_) => tree.may_change_commits() || committing.tree_root != committing.head_root,
         })
     }
 }

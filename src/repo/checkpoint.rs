@@ -29,6 +29,15 @@ pub(super) struct Unwritten {
     pub(super) commit: Option<(CommitRecord, Vec<u8>)>,
 }
 
+/// How much of the tree is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// What commits hold.
+    Commits,
+    /// That, and what is ignored.
+    All,
+}
+
 /// A snapshot that was hashed, and what there was when it was taken.
 pub(super) struct Hashed {
     pub(super) snapshot: Snapshot,
@@ -115,7 +124,7 @@ impl Repo {
         self.with_room(|| {
             let mut storing = self.storing.lock();
             if dirty_bytes() > most {
-                self.write_all(&mut storing)?;
+                self.write_tree(&mut storing, Extent::All)?;
             }
             Ok(())
         })
@@ -131,17 +140,22 @@ impl Repo {
         Ok(self.journal.close(&point, self.live.write())?)
     }
 
-    /// Hashes what is dirty, and leaves it to be stored. Returns the root.
+    /// Hashes what a commit would, and leaves it to be stored. Returns the root.
     pub fn hash(&self) -> Result<RootId, RepoError> {
-        let mut committing = self.committing.lock();
-        self.hash_locked(&mut committing)
+        self.hash_locked(&mut self.committing.lock(), Extent::Commits)
+    }
+
+    /// Hashes what is dirty, with what is ignored.
+    pub fn hash_all(&self) -> Result<(), RepoError> {
+        self.hash_locked(&mut self.committing.lock(), Extent::All).map(drop)
     }
 
     pub(super) fn hash_locked(
         &self,
         committing: &mut MutexGuard<'_, Committing>,
+        extent: Extent,
     ) -> Result<RootId, RepoError> {
-        let hashed = self.begin(committing, |_| Ok(()))?;
+        let hashed = self.begin(committing, extent, |_| Ok(()))?;
         let root = hashed.committed.root;
         self.finish(committing, hashed, None, |_| Ok(()))?;
         Ok(root)
@@ -156,12 +170,13 @@ impl Repo {
         self.write_queue(&mut self.storing.lock())
     }
 
-    /// Brings everything into the store as it is now; it need not be durable.
-    pub(super) fn write_all(
+    /// Brings the tree into the store as it is now; it need not be durable.
+    pub(super) fn write_tree(
         &self,
         storing: &mut MutexGuard<'_, Storing>,
+        extent: Extent,
     ) -> Result<RootId, RepoError> {
-        let root = self.hash()?;
+        let root = self.hash_locked(&mut self.committing.lock(), extent)?;
         self.write_queue(storing)?;
         Ok(root)
     }
@@ -170,6 +185,7 @@ impl Repo {
     pub(super) fn begin(
         &self,
         committing: &mut MutexGuard<'_, Committing>,
+        extent: Extent,
         mark: impl FnOnce(&Self) -> Result<(), RepoError>,
     ) -> Result<Hashed, RepoError> {
         // Hashing a large file takes so long that it might change meanwhile, and then it was in
@@ -177,11 +193,15 @@ impl Repo {
         let files = self.look(|tree| tree.dirty_files().to_vec());
         self.settle(&files, CHUNK_BYTES_MIN as u64, &mut committing.hasher);
         let (snapshot, head, point, changes) = {
-            let mut live = self.live.write();
+            let mut live = self.sorted()?;
             let point = self.journal.point()?;
             mark(self)?;
             let changes = self.changes.fetch_add(1, Ordering::AcqRel) + 1;
-            (live.begin_commit(), live.head, point, changes)
+            let snapshot = match extent {
+                Extent::Commits => live.begin_commit(),
+                Extent::All => live.begin_checkpoint(),
+            };
+            (snapshot, live.head, point, changes)
         };
         match snapshot.hash(&mut committing.hasher, self.source()) {
             Ok(committed) => {
@@ -268,7 +288,7 @@ impl Repo {
     pub(super) fn save(&self, storing: &mut MutexGuard<'_, Storing>) -> Result<Point, RepoError> {
         let (tree, root, point, changes, changed) = {
             let mut committing = self.committing.lock();
-            let hashed = self.begin(&mut committing, |_| Ok(()))?;
+            let hashed = self.begin(&mut committing, Extent::All, |_| Ok(()))?;
             let tree = hashed.snapshot.hashed(&hashed.committed);
             let (root, point, changes) = (hashed.committed.root, hashed.point, hashed.changes);
             self.finish(&mut committing, hashed, None, |_| Ok(()))?;
@@ -322,6 +342,9 @@ impl Repo {
             side: sides.top,
             places: sides.places,
             tags: sides.tags,
+            ignored: tree.ignored_node(),
+            ignored_side: sides.ignored,
+            rule_files: tree.rule_files(),
             head: tree.head,
             next_ino: tree.next_ino(),
             ctime: tree.top().ctime,

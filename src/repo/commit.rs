@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::checkpoint::Extent;
 use super::{Repo, RepoError};
 use crate::base::Latency;
 use crate::base::limits::{JOURNAL_COMMIT_COST, MESSAGE_BYTES_MAX, UNWRITTEN_COMMITS_MAX};
@@ -100,7 +101,7 @@ impl Repo {
         let mut record = RecordBuffer::new();
         let mut committing = self.committing.lock();
         let time = request.time.unwrap_or_else(Timestamp::now);
-        let hashed = self.begin(&mut committing, |repo| {
+        let hashed = self.begin(&mut committing, Extent::Commits, |repo| {
             // The journal has to know which operations are in it.
             put_mark(record.fields());
             repo.journal.reserve(0, Urgency::MakesRoom)?;

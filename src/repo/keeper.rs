@@ -13,6 +13,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::Repo;
+use super::checkpoint::Extent;
 use super::pace::Pace;
 use crate::base::limits::{BACKGROUND_PART, JOURNAL_COST_MAX, JOURNAL_SYNC_INTERVAL, WRITE_DELAY};
 use crate::base::sync::atomic::{AtomicBool, Ordering};
@@ -139,7 +140,7 @@ fn keep(repo: &Weak<Repo>, woken: &Receiver<()>) {
             report("commits wait to be stored", repo.write_commits());
         }
         if asked(&keeper.store) {
-            let stored = repo.write_all(&mut repo.storing.lock()).map(drop);
+            let stored = repo.write_tree(&mut repo.storing.lock(), Extent::All).map(drop);
             report("dirty data waits to be stored", stored);
         }
         if asked(&keeper.checkpoint) {

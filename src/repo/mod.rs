@@ -16,6 +16,7 @@ mod error;
 mod gc;
 mod gc_request;
 mod history;
+mod ignored;
 mod keep;
 mod keeper;
 mod mark;

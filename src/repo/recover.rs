@@ -135,6 +135,8 @@ impl<'a> Replay<'a> {
             }
             Record::Mark => {
                 self.settle()?;
+                // As it was before the snapshot that the mark stands for.
+                self.tree.sort_all(self.packs())?;
                 self.marked = Some(self.tree.begin_commit());
             }
             Record::Commit(made) => self.commit(made)?,
@@ -158,7 +160,7 @@ impl<'a> Replay<'a> {
     /// Hashes what is dirty and brings everything into the store, so that it takes no memory.
     fn write(&mut self) -> Result<(), RepoError> {
         self.settle()?;
-        let snapshot = self.tree.begin_commit();
+        let snapshot = self.tree.begin_checkpoint();
         self.hash(snapshot, |_| None)?;
         self.write_queue();
         Ok(())

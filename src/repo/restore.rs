@@ -9,6 +9,9 @@
 //! prepared anew, a few times; the last time they have to wait, for as long as it takes to apply the
 //! difference and to sync it.
 //!
+//! What is ignored stays as it is, and where it is: a directory that has some of it stays for that,
+//! and what the commit has under the name of something ignored is not restored.
+//!
 //! A file that is in both trees keeps its inode, so that one who has it open sees the restored
 //! content. Files with several names are put together anew if names were tied or untied since.
 //!
@@ -20,7 +23,7 @@ mod plan;
 use std::sync::atomic::Ordering;
 
 pub(super) use self::plan::Goal;
-use super::checkpoint::Unwritten;
+use super::checkpoint::{Extent, Unwritten};
 use super::commit::commit_object;
 use super::{Committing, Repo, RepoError, Revision, Storing};
 use crate::base::limits::{JOURNAL_COMMIT_COST, MESSAGE_BYTES_MAX, RESTORE_TRIES_MAX};
@@ -189,7 +192,7 @@ impl Repo {
         committing: &mut MutexGuard<'_, Committing>,
         storing: &mut MutexGuard<'_, Storing>,
     ) -> Result<(RootId, Point), RepoError> {
-        let hashed = self.begin(committing, |repo| repo.mark().map(drop))?;
+        let hashed = self.begin(committing, Extent::All, |repo| repo.mark().map(drop))?;
         let (root, point) = (hashed.committed.root, hashed.point);
         self.finish(committing, hashed, None, |_| Ok(()))?;
         self.write_queue(storing)?;
@@ -299,7 +302,8 @@ fn store_apart(
     hasher: &mut Hasher,
     packs: &PackStore,
 ) -> Result<(RootId, Vec<Ino>), RepoError> {
-    let snapshot = tree.begin_commit();
+    tree.sort_all(packs)?;
+    let snapshot = tree.begin_checkpoint();
     let committed = snapshot.hash(hasher, packs)?;
     let mut unstored = snapshot.unstored(&committed);
     drop(snapshot);

@@ -1,5 +1,6 @@
 //! The tree as it is now, for others to look at, and what changed since the head.
 
+use super::checkpoint::Extent;
 use super::{Repo, RepoError};
 use crate::base::limits::SIMILARITY_MIN;
 use crate::model::RootId;
@@ -9,7 +10,7 @@ impl Repo {
     /// Brings the tree as it is now into the store, for whoever is to look at it there, and
     /// returns its root. It need not be durable, and is garbage as soon as the tree changes.
     pub fn store_root(&self) -> Result<RootId, RepoError> {
-        self.write_all(&mut self.storing.lock())
+        self.write_tree(&mut self.storing.lock(), Extent::Commits)
     }
 
     /// Lists the paths that are not as the head has them, sorted. Brings the hashes up to date
@@ -19,7 +20,7 @@ impl Repo {
         let (root, head_root) = {
             let mut storing = self.storing.lock();
             let mut committing = self.committing.lock();
-            let root = self.hash_locked(&mut committing)?;
+            let root = self.hash_locked(&mut committing, Extent::Commits)?;
             let head_root = committing.head_root;
             drop(committing);
             self.write_queue(&mut storing)?;

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::reach::{Harm, Reach};
-use super::walk::Sort;
+use super::walk::{IGNORED, Sort};
 use super::{RepoError, TagName};
 use crate::base::disk::Disk;
 use crate::base::limits::VERIFY_TRIES_MAX;
@@ -19,7 +19,7 @@ use crate::format::worktree::WorktreeState;
 use crate::journal::Journal;
 use crate::model::{CommitId, ObjectError, ObjectId};
 use crate::store::{Finding, Inspection, Lists, PackStore, PacksChecked, Part, Progress, RefName};
-use crate::worktree::Tags;
+use crate::worktree::{Tags, Worktree};
 
 /// What was found out about a store.
 #[derive(Clone, Debug)]
@@ -155,17 +155,21 @@ fn look(
     commits.extend(others);
     let mut reach = Reach::new(source, packs);
     let mut hurt = Vec::new();
-    let mut note = |holder, harm: &Harm| {
+    let note = |hurt: &mut Vec<Hurt>, holder, harm: &Harm| {
         let paths = harm.paths.clone();
         let more = harm.total - paths.len() as u64;
         hurt.push(Hurt { holder, paths, more });
     };
     if let Some(harm) = lists.states.first().and_then(|id| reach.follow(*id, Sort::State)) {
-        note(Holder::Worktree, &harm);
+        note(&mut hurt, Holder::Worktree, &harm);
+        let tree = state.as_ref().and_then(|state| Worktree::open(state, source).ok());
+        for (path, _) in hurt.iter_mut().flat_map(|hurt| &mut hurt.paths) {
+            name_ignored(path, tree.as_ref(), source);
+        }
     }
     for id in &commits {
         if let Some(harm) = reach.follow(*id.object(), Sort::Commit) {
-            note(Holder::Commit(*id), &harm);
+            note(&mut hurt, Holder::Commit(*id), &harm);
         }
     }
     for (id, error) in reach.into_bad() {
@@ -177,6 +181,18 @@ fn look(
         findings.push(Finding::of_file(Part::Object, "packs", detail).of_object(id));
     }
     Ok(Look { findings, hurt, commits: commits.len() as u64 })
+}
+
+/// Has the path of something that is ignored begin at the top of the tree, as far as that can still
+/// be found out.
+fn name_ignored(path: &mut Vec<u8>, tree: Option<&Worktree>, source: &PackStore) {
+    let inside = match path.strip_prefix(IGNORED) {
+        Some([b'/', inside @ ..]) => inside,
+        Some(inside) => inside,
+        None => return,
+    };
+    let named = tree.and_then(|tree| tree.path_of_ignored(inside, source));
+    *path = named.unwrap_or_else(|| inside.to_vec());
 }
 
 /// Reads a state of the worktree that may be damaged: whoever follows it finds out.

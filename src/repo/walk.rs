@@ -24,6 +24,9 @@ pub(super) enum Sort {
     Leaf,
 }
 
+/// The name of the directory that has what is ignored. No entry has it.
+pub(super) const IGNORED: &[u8] = b"\0";
+
 /// An object that another one names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link<'a> {
@@ -56,6 +59,10 @@ pub(super) fn links(
             let tables = state.places.iter().chain(&state.tags);
             tables.for_each(|id| unnamed(*id.object(), Sort::Table));
             state.log.blocks.iter().for_each(|id| unnamed(*id, Sort::Leaf));
+            state.ignored_side.iter().for_each(|id| unnamed(*id, Sort::Side));
+            if let Some(id) = state.ignored {
+                visit(Link { id: *id.object(), sort: Sort::Directory, name: Some(IGNORED) });
+            }
         }
         Sort::Directory | Sort::Chunks | Sort::Table => node(bytes, sort, visit)?,
         Sort::Side => side(bytes, &mut unnamed)?,

@@ -15,7 +15,7 @@ use super::{Attr, DirRow, EntryOut, LookupOut, Ttl, Vfs};
 use crate::base::limits::{DEEDS_MAX, LOG_LINES_MAX};
 use crate::model::{CommitId, Config, ConfigKey, FileKind, Ino, Meta};
 use crate::repo::{CommitRequest, GcRequest, RepoError, RestoreRequest, TagRequest};
-use crate::worktree::{Change, ChangeKind};
+use crate::worktree::{Change, ChangeKind, IgnoredPath};
 
 /// The name of the directory in the root of the mount.
 pub(super) const NAME: &[u8] = b".vst";
@@ -44,13 +44,15 @@ pub(super) enum Control {
     OpLog,
     Tag,
     Undo,
+    Ignored,
 }
 
-const FILES: [(Control, &str); 12] = [
+const FILES: [(Control, &str); 13] = [
     (Control::Commit, "commit"),
     (Control::Config, "config"),
     (Control::Gc, "gc"),
     (Control::Head, "head"),
+    (Control::Ignored, "ignored"),
     (Control::Log, "log"),
     (Control::OpLog, "op-log"),
     (Control::Restore, "restore"),
@@ -260,6 +262,12 @@ impl Vfs {
                 None => Vec::new(),
             },
             Control::Config => config_lines(self.history.store().config()?).into_bytes(),
+            Control::Ignored => match self.live.as_deref() {
+                Some(repo) => {
+                    repo.ignored()?.iter().flat_map(|i| ignored_line(i).into_bytes()).collect()
+                }
+                None => Vec::new(),
+            },
             Control::Log => self.log()?.into_bytes(),
             Control::Stats => self.stats().into_bytes(),
             Control::Gc => match self.live.as_deref() {
@@ -321,6 +329,11 @@ fn refuse(answer: &Mutex<Vec<u8>>, error: &RepoError) -> Errno {
 /// A key and its value a line, as they are written to set them.
 fn config_lines(config: Config) -> String {
     ConfigKey::ALL.map(|key| format!("{key} {}\n", config.get(key))).concat()
+}
+
+/// One ignored path as a line.
+fn ignored_line(path: &IgnoredPath) -> String {
+    format!("{}\n", quote_path(&path.shown()))
 }
 
 /// One changed path as a line.

@@ -11,8 +11,7 @@ use super::{Attr, Caller, DirRow, EntryOut, LookupOut, SetAttrIn, Ttl, Vfs, is_r
 use crate::format::entry::kind_of;
 use crate::model::{FileKind, Ino, Name, NewNode, Op, RenameMode, SetAttr, Timestamp};
 use crate::repo::Repo;
-use crate::worktree::tree::{Directory, Tree};
-use crate::worktree::{Body, Found, Inode, OpError, Worktree, lookup_in};
+use crate::worktree::{Body, Found, Inode, OpError, View, Worktree};
 
 const SETGID: u16 = 0o2000;
 const SETUID: u16 = 0o4000;
@@ -34,8 +33,7 @@ pub(super) struct New<'a> {
 /// would shift the rows, and others be left out.
 pub(super) struct LiveDirectory {
     pub(super) ino: Ino,
-    parent: Ino,
-    entries: Tree<Directory>,
+    view: View,
     mark: u64,
 }
 
@@ -57,13 +55,9 @@ impl LiveDirectory {
     }
 }
 
-/// A number that is another one for each state of a directory: each change of its entries sets its
-/// ctime anew.
-fn mark(ctime: Timestamp) -> u64 {
-    let nanos = (ctime.secs as u64).wrapping_mul(1_000_000_000).wrapping_add(ctime.nanos.into());
-    // The high bits of the product depend on all others.
-    let mixed = nanos.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed >> (u64::BITS - MARK_BITS)
+/// A number that is another one for each state of a directory, but for chance.
+fn mark(view: &View) -> u64 {
+    view.version() >> (u64::BITS - MARK_BITS)
 }
 
 impl Vfs {
@@ -74,14 +68,20 @@ impl Vfs {
     }
 
     pub(super) fn live_attr(&self, ino: u64) -> Answer<Attr> {
-        Attr::of_inode(&*self.inode(ino)?, self.source())
+        Attr::of_view(&self.view(ino)?, self.source())
+    }
+
+    fn view(&self, ino: u64) -> Answer<View> {
+        self.repo()?.look(|tree| tree.view(live(ino))).ok_or(Errno::STALE)
     }
 
     pub(super) fn live_lookup(&self, parent: u64, bytes: &[u8]) -> Answer<LookupOut> {
         let name = name(bytes)?;
-        let directory = self.inode(parent)?;
-        let tree = directory.directory().ok_or(Errno::NOTDIR)?;
-        let found = lookup_in(tree, &name, self.source()).map_err(|e| of_object(&e))?;
+        let directory = self.view(parent)?;
+        if !directory.is_directory() {
+            return Err(Errno::NOTDIR);
+        }
+        let found = directory.find(&name, self.source()).map_err(|e| of_object(&e))?;
         let Some(found) = found else { return Ok(LookupOut::Absent) };
         // Held before it is looked for in the table, so that nobody evicts it between.
         self.lookups.add(found.ino.0);
@@ -101,8 +101,8 @@ impl Vfs {
     /// Brings the inode of an entry into the table; `None` if the entry has gone meanwhile.
     fn hold(&self, parent: Ino, name: &Name, found: &Found) -> Answer<Option<EntryOut>> {
         let repo = self.repo()?;
-        let inode = match repo.look(|tree| tree.find(found.ino).cloned()) {
-            Some(inode) => Some(inode),
+        let view = match repo.look(|tree| tree.view(found.ino)) {
+            Some(view) => Some(view),
             None => repo
                 .update(|edit| {
                     let now = edit.lookup(parent, name)?;
@@ -110,15 +110,15 @@ impl Vfs {
                         return Ok(None);
                     };
                     edit.load(parent, name, &now)?;
-                    Ok(edit.find(found.ino).cloned())
+                    Ok(edit.view(found.ino))
                 })
                 .map_err(|e| of_repo(&e))?,
         };
-        inode.map(|inode| self.entry(&inode)).transpose()
+        view.map(|view| self.entry(&view)).transpose()
     }
 
-    fn entry(&self, inode: &Inode) -> Answer<EntryOut> {
-        Ok(EntryOut { attr: Attr::of_inode(inode, self.source())?, ttl: Ttl::Forever })
+    fn entry(&self, view: &View) -> Answer<EntryOut> {
+        Ok(EntryOut { attr: Attr::of_view(view, self.source())?, ttl: Ttl::Forever })
     }
 
     /// Takes references away, and forgets the inode when none are left.
@@ -165,7 +165,7 @@ impl Vfs {
         let &New { kind, mode, rdev, target } = new;
         let name = self.new_name(parent, bytes)?;
         let time = Timestamp::now();
-        let inode = self
+        let made = self
             .repo()?
             .update(|edit| {
                 let directory = edit.find(live(parent)).ok_or(OpError::NotFound)?;
@@ -199,10 +199,10 @@ impl Vfs {
                     }
                 }
                 self.lookups.add(ino.0);
-                edit.find(ino).cloned().ok_or(OpError::NotFound)
+                edit.view(ino).ok_or(OpError::NotFound)
             })
             .map_err(|e| of_repo(&e))?;
-        self.entry(&inode)
+        self.entry(&made)
     }
 
     pub(super) fn live_link(&self, ino: u64, parent: u64, bytes: &[u8]) -> Answer<EntryOut> {
@@ -210,7 +210,7 @@ impl Vfs {
         let op = Op::Link { ino: live(ino), parent: live(parent), name, time: Timestamp::now() };
         self.repo()?.apply(&op).map_err(|e| of_repo(&e))?;
         self.lookups.add(ino);
-        self.entry(&*self.inode(ino)?)
+        self.entry(&self.view(ino)?)
     }
 
     pub(super) fn live_remove(&self, parent: u64, bytes: &[u8], directory: bool) -> Answer<()> {
@@ -300,10 +300,11 @@ impl Vfs {
     }
 
     pub(super) fn live_opendir(&self, ino: u64) -> Answer<LiveDirectory> {
-        let inode = self.inode(ino)?;
-        let entries = inode.directory().ok_or(Errno::NOTDIR)?.clone();
-        let parent = inode.names.first().map_or(Ino::ROOT, |(parent, _)| *parent);
-        Ok(LiveDirectory { ino: inode.ino, parent, entries, mark: mark(inode.ctime) })
+        let view = self.view(ino)?;
+        if !view.is_directory() {
+            return Err(Errno::NOTDIR);
+        }
+        Ok(LiveDirectory { ino: live(ino), mark: mark(&view), view })
     }
 
     /// Lists a directory from a place on that it has, or from its first row. The rows are `.`, `..`,
@@ -316,7 +317,7 @@ impl Vfs {
         row: &mut dyn FnMut(DirRow<'_>) -> bool,
     ) -> Answer<()> {
         let from = from & ROW_MASK;
-        let dots = [(&b"."[..], directory.ino, 1), (b"..", directory.parent, 2)];
+        let dots = [(&b"."[..], directory.ino, 1), (b"..", directory.view.parent(), 2)];
         for (name, ino, rows) in dots.into_iter().skip(from.min(2) as usize) {
             let (kind, next) = (FileKind::Directory, directory.place(rows));
             if !row(DirRow { ino: ino.0, kind, name, next, entry: None }) {
@@ -326,18 +327,15 @@ impl Vfs {
         let mut at = from.max(2);
         let mut failed = None;
         directory
-            .entries
-            .scan(at - 2, self.source(), &mut |item| {
+            .view
+            .scan(at - 2, self.source(), &mut |found, key| {
                 at += 1;
-                let ino = item.side.ino;
-                let kind = kind_of(item.value);
+                let ino = found.ino.0;
+                let kind = kind_of(&found.value);
                 let mut entry = None;
                 if plus {
-                    let found =
-                        Found { ino: live(ino), value: item.value.into(), side: item.side.clone() };
                     self.lookups.add(ino);
-                    let held =
-                        name(item.key).and_then(|name| self.hold(directory.ino, &name, &found));
+                    let held = name(key).and_then(|name| self.hold(directory.ino, &name, &found));
                     match held {
                         Ok(held) => entry = held,
                         Err(errno) => failed = Some(errno),
@@ -352,7 +350,7 @@ impl Vfs {
                     }
                 }
                 let next = directory.place(at);
-                let taken = row(DirRow { ino, kind, name: item.key, next, entry });
+                let taken = row(DirRow { ino, kind, name: key, next, entry });
                 if !taken && entry.is_some() {
                     self.live_forget(ino, 1);
                 }

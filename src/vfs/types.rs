@@ -7,7 +7,7 @@ use crate::model::{
 };
 use crate::repo::RepoError;
 use crate::store::StoreError;
-use crate::worktree::{Inode, OpError};
+use crate::worktree::{OpError, View};
 
 /// What a call ends with: a value, or the error number that the caller sees.
 pub type Answer<T> = Result<T, Errno>;
@@ -124,15 +124,16 @@ pub struct StatfsOut {
 
 impl Attr {
     /// What a live inode tells.
-    pub(super) fn of_inode(inode: &Inode, src: &dyn ObjectSource) -> Answer<Self> {
+    pub(super) fn of_view(view: &View, src: &dyn ObjectSource) -> Answer<Self> {
+        let (inode, mtime) = (&view.inode, view.mtime());
         Ok(Self {
             ino: inode.ino.0,
-            meta: inode.meta,
+            meta: Meta { mtime, ..inode.meta },
             size: inode.size(),
             blocks: inode.allocated_bytes(src).map_err(|e| of_object(&e))?.div_ceil(512),
-            nlink: inode.nlink(src).map_err(|e| of_object(&e))?,
-            ctime: inode.ctime,
-            atime: inode.atime.unwrap_or(inode.meta.mtime),
+            nlink: view.nlink(src).map_err(|e| of_object(&e))?,
+            ctime: view.ctime(),
+            atime: inode.atime.unwrap_or(mtime),
         })
     }
 

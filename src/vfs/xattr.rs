@@ -137,7 +137,9 @@ impl Vfs {
                 // What has been removed is part of no tree and is never hashed.
                 return Err(Errno::NODATA);
             }
-            repo.hash().map_err(|e| of_repo(&e))?;
+            let waits = repo.look(|live| live.waits_for_checkpoint(inode.ino));
+            let hashed = if waits { repo.hash_all() } else { repo.hash().map(drop) };
+            hashed.map_err(|e| of_repo(&e))?;
         }
         Err(Errno::AGAIN)
     }

@@ -5,11 +5,9 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::file::File;
 use super::inode::{Body, Inode, Names};
-use super::state::{Worktree, lookup_in, revert};
+use super::state::{Worktree, revert};
 use super::tree::{Directory, Tree};
 use crate::base::limits::{
     FILE_BYTES_MAX, INO_MAX, LINKS_MAX, SYMLINK_BYTES_MAX, XATTR_NAME_BYTES_MAX,
@@ -132,6 +130,8 @@ impl Worktree {
                 self.dirty_bytes -= self.get(*ino)?.dirty_bytes();
                 let inode = self.edit(*ino);
                 *inode = Inode { epoch: inode.epoch, settled: false, ctime: *time, ..next };
+                self.set_shadow_mtime(*ino, entry.meta.mtime);
+                self.note_content(*ino);
                 Ok(())
             }
             Op::DropOrphan { ino } => self.drop_orphan(*ino),
@@ -153,68 +153,31 @@ impl Worktree {
         Arc::make_mut(inode)
     }
 
-    /// Marks an inode dirty, and all directories above it. Stops where it was marked before.
-    pub(super) fn mark(&mut self, ino: Ino) {
-        let epoch = self.epoch;
-        // No recursion: directories can lie deeper than a stack reaches.
-        let mut pending = SmallVec::<[Ino; 8]>::from_iter([ino]);
-        while let Some(ino) = pending.pop() {
-            let is_listed = |inode: &Arc<Inode>| inode.epoch == epoch && !inode.settled;
-            if self.find(ino).is_none_or(is_listed) {
-                continue;
-            }
-            let Some(inode) = self.inodes.get_mut(ino) else { continue };
-            let inode = Arc::make_mut(inode);
-            inode.epoch = epoch;
-            inode.settled = false;
-            pending.extend(inode.names.iter().map(|(parent, _)| *parent));
-            let is_directory = inode.is_directory();
-            let dirty = Arc::make_mut(&mut self.dirty);
-            let list = if is_directory { &mut dirty.directories } else { &mut dirty.inodes };
-            list.push(ino);
-        }
-    }
-
-    /// Notes that the names of an inode changed, if the table of places has to know.
-    pub(super) fn note_moved(&mut self, ino: Ino) {
-        Arc::make_mut(&mut self.dirty).moved.push(ino);
-    }
-
-    /// Edits the entries of a directory, whose times change with them.
-    pub(super) fn edit_directory(&mut self, ino: Ino, time: Timestamp, tree: Tree<Directory>) {
-        let inode = self.edit(ino);
-        inode.body = Body::Directory(tree);
+    /// Sets the times of a directory whose entries changed.
+    pub(super) fn touch(&mut self, directory: Ino, time: Timestamp) {
+        let inode = self.edit(directory);
         inode.meta.mtime = time;
         inode.ctime = time;
     }
 
-    /// Takes the entries of a directory out of its inode, so that they can be edited in place.
-    /// They must be put back with [`Self::edit_directory`], whatever happens.
-    fn take_directory(&mut self, ino: Ino) -> Tree<Directory> {
-        match &mut self.edit(ino).body {
-            Body::Directory(tree) => std::mem::take(tree),
-            _ => unreachable!("the caller has looked that it is a directory"),
-        }
-    }
-
-    /// Edits the entries of a directory in place; a failure leaves them as they were.
+    /// Edits the entries of a directory in place; a failure leaves them as they were. Its times
+    /// become this one if there is one.
     pub(super) fn edit_entries<T>(
         &mut self,
-        ino: Ino,
-        time: Timestamp,
+        directory: Ino,
+        time: Option<Timestamp>,
         edit: impl FnOnce(&mut Tree<Directory>) -> Result<T, ObjectError>,
     ) -> Result<T, ObjectError> {
-        let (mtime, ctime) = {
-            let inode = self.find(ino).expect("the caller has looked it up");
-            (inode.meta.mtime, inode.ctime)
+        let mut tree = match &mut self.edit(directory).body {
+            Body::Directory(tree) => std::mem::take(tree),
+            _ => unreachable!("the caller has looked that it is a directory"),
         };
-        let mut tree = self.take_directory(ino);
         let result = edit(&mut tree);
-        self.edit_directory(ino, time, tree);
-        if result.is_err() {
-            let inode = self.edit(ino);
-            inode.meta.mtime = mtime;
-            inode.ctime = ctime;
+        let inode = self.edit(directory);
+        inode.body = Body::Directory(tree);
+        if let Some(time) = time.filter(|_| result.is_ok()) {
+            inode.meta.mtime = time;
+            inode.ctime = time;
         }
         result
     }
@@ -228,12 +191,14 @@ impl Worktree {
         src: &dyn ObjectSource,
     ) -> Result<(), OpError> {
         let directory = self.get(parent)?;
-        let tree = directory.directory().ok_or(OpError::NotDirectory)?;
+        if !directory.is_directory() {
+            return Err(OpError::NotDirectory);
+        }
         if directory.names.is_empty() && parent != Ino::ROOT {
             // The directory has been removed.
             return Err(OpError::NotFound);
         }
-        if lookup_in(tree, name, src)?.is_some() {
+        if self.lookup(parent, name, src)?.is_some() {
             return Err(OpError::Exists);
         }
         let ino = inode.ino;
@@ -241,8 +206,12 @@ impl Worktree {
             return Err(OpError::Invalid);
         }
         let (value, side) = placeholder(inode.meta.kind, ino);
-        self.edit_entries(parent, time, |tree| tree.insert(name.as_bytes(), &value, side, src))?;
-        inode.names = Names::from_iter([(parent, name.clone())]);
+        let home = self.home(parent, name, inode.is_directory(), src)?;
+        self.edit_entries(home, Some(time), |tree| {
+            tree.insert(name.as_bytes(), &value, side, src)
+        })?;
+        self.note_entry(parent, name, true);
+        inode.names = Names::from_iter([(home, name.clone())]);
         if inode.is_directory() {
             self.note_moved(ino);
         }
@@ -272,19 +241,26 @@ impl Worktree {
             return Err(OpError::TooManyLinks);
         }
         let directory = self.get(parent)?;
-        let tree = directory.directory().ok_or(OpError::NotDirectory)?;
+        if !directory.is_directory() {
+            return Err(OpError::NotDirectory);
+        }
         if directory.names.is_empty() && parent != Ino::ROOT {
             return Err(OpError::NotFound);
         }
-        if lookup_in(tree, name, src)?.is_some() {
+        if self.lookup(parent, name, src)?.is_some() {
             return Err(OpError::Exists);
         }
         let (value, side) = placeholder(kind, ino);
-        self.edit_entries(parent, time, |tree| tree.insert(name.as_bytes(), &value, side, src))?;
+        let home = self.home(parent, name, false, src)?;
+        self.edit_entries(home, Some(time), |tree| {
+            tree.insert(name.as_bytes(), &value, side, src)
+        })?;
+        self.note_entry(parent, name, true);
         let inode = self.edit(ino);
         inode.ctime = time;
-        inode.names.push((parent, name.clone()));
+        inode.names.push((home, name.clone()));
         self.note_moved(ino);
+        self.relist(ino);
         Ok(())
     }
 
@@ -296,18 +272,28 @@ impl Worktree {
         directory: bool,
         src: &dyn ObjectSource,
     ) -> Result<(), OpError> {
-        let tree = self.get_directory(parent)?;
-        let found = lookup_in(tree, name, src)?.ok_or(OpError::NotFound)?;
+        self.get_directory(parent)?;
+        let found = self.lookup(parent, name, src)?.ok_or(OpError::NotFound)?;
         self.load(parent, name, &found, src)?;
         let inode = self.get(found.ino)?;
         match (&inode.body, directory) {
             (Body::Directory(_), false) => return Err(OpError::IsDirectory),
-            (Body::Directory(tree), true) if !tree.is_empty() => return Err(OpError::NotEmpty),
+            (Body::Directory(_), true) if !self.has_no_entry(inode) => {
+                return Err(OpError::NotEmpty);
+            }
             (Body::Directory(_), true) | (_, false) => {}
             (_, true) => return Err(OpError::NotDirectory),
         }
-        self.edit_entries(parent, time, |tree| tree.remove(name.as_bytes(), src))?;
-        self.drop_name(found.ino, parent, name, time);
+        let home = self.home(parent, name, directory, src)?;
+        // If anything fails after it, the directory has no shadow, which would be empty anyway.
+        self.drop_shadow(found.ino, src)?;
+        let own_time = (home == found.parent).then_some(time);
+        self.edit_entries(found.parent, own_time, |tree| tree.remove(name.as_bytes(), src))?;
+        if own_time.is_none() {
+            self.touch(home, time);
+        }
+        self.note_entry(parent, name, false);
+        self.drop_name(found.ino, found.parent, name, time);
         Ok(())
     }
 
@@ -319,6 +305,7 @@ impl Worktree {
         inode.ctime = time;
         if several || inode.is_directory() {
             self.note_moved(ino);
+            self.relist(ino);
         }
     }
 
@@ -355,6 +342,7 @@ impl Worktree {
         edit(file);
         let after = file.dirty_bytes();
         self.dirty_bytes = self.dirty_bytes + after - before;
+        self.note_content(ino);
         Ok(())
     }
 
@@ -370,6 +358,9 @@ impl Worktree {
         meta.gid = set.gid.unwrap_or(meta.gid);
         meta.mtime = set.mtime.unwrap_or(meta.mtime);
         inode.ctime = time;
+        if let Some(mtime) = set.mtime {
+            self.set_shadow_mtime(ino, mtime);
+        }
         Ok(())
     }
 
@@ -409,7 +400,9 @@ fn clear_privileges(inode: &mut Inode) {
 
 /// What a directory's tree has of an entry until a commit writes the whole of it.
 pub(super) fn placeholder(kind: FileKind, ino: Ino) -> ([u8; 1], SideRecord) {
-    ([kind as u8], SideRecord { ino: ino.0, ..SideRecord::default() })
+    // What has links below it is found by it meanwhile, so it must not hide any.
+    let links = u32::from(kind == FileKind::Directory);
+    ([kind as u8], SideRecord { ino: ino.0, links, ..SideRecord::default() })
 }
 
 fn new_inode(ino: Ino, node: &NewNode, time: Timestamp) -> Result<Inode, OpError> {

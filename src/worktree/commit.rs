@@ -2,7 +2,8 @@
 //!
 //! Small dirty files are best settled before, in place (see [`Worktree::settle`]).
 //!
-//! 1. [`Worktree::begin_commit`] clones the pointers and takes the dirty set: writers go on.
+//! 1. [`Worktree::begin_commit`] clones the pointers and takes the dirty set: writers go on. What
+//!    is ignored is left to [`Worktree::begin_checkpoint`].
 //! 2. [`Snapshot::hash`] hashes dirty contents, then goes through the dirty directories from the
 //!    deepest up, level by level: the entries of dirty children are encoded into their leaves,
 //!    and the changed nodes of a whole level are hashed in one batch. Nothing leaves memory.
@@ -23,8 +24,9 @@ use std::sync::Arc;
 pub(super) use self::hash::{OwnXattrs, hash_contents, put_inode};
 pub(super) use self::plan::Directories;
 pub use self::store::{StoredFile, Unstored};
+use super::dirty::{Dirty, Epochs};
 use super::inode::{Body, Inode};
-use super::state::{Dirty, Worktree};
+use super::state::Worktree;
 use super::tree::{Directory, HashCounts, Table, Tree, Update};
 use crate::model::{Ino, Name, ObjectError, ObjectId, ObjectSource, RootId};
 
@@ -32,6 +34,7 @@ use crate::model::{Ino, Name, ObjectError, ObjectId, ObjectSource, RootId};
 pub struct Snapshot {
     pub(super) tree: Worktree,
     dirty: Arc<Dirty>,
+    epochs: Epochs,
 }
 
 /// What a commit did, in numbers.
@@ -63,7 +66,7 @@ pub struct Committed {
     links: Tree<Table>,
     places: Tree<Table>,
     dirty: Arc<Dirty>,
-    epoch: u64,
+    epochs: Epochs,
 }
 
 /// A directory before and after it was hashed.
@@ -76,17 +79,19 @@ struct HashedDirectory {
 }
 
 impl Worktree {
-    /// Takes a snapshot of the tree and its dirty set. Costs a few pointers.
+    /// Takes a snapshot of the tree and of what a commit has to look at. Costs a few pointers.
     ///
     /// One commit is in flight at a time: this gives up one that was begun before and neither
     /// published nor aborted, and takes all that it had taken.
     pub fn begin_commit(&mut self) -> Snapshot {
-        self.take_back();
-        let dirty = std::mem::take(&mut self.dirty);
-        self.taken = Some(dirty.clone());
-        let snapshot = Snapshot { tree: self.clone(), dirty };
-        self.epoch += 1;
-        snapshot
+        let (dirty, epochs) = self.take_dirty(false);
+        Snapshot { tree: self.clone_for_commit(), dirty, epochs }
+    }
+
+    /// As [`Self::begin_commit`], of all that changed, with what is ignored.
+    pub fn begin_checkpoint(&mut self) -> Snapshot {
+        let (dirty, epochs) = self.take_dirty(true);
+        Snapshot { tree: self.clone(), dirty, epochs }
     }
 
     /// Gives up a commit that failed: all that it had taken is dirty again. Does nothing for one
@@ -104,20 +109,6 @@ impl Worktree {
         }
     }
 
-    fn is_in_flight(&self, taken: &Arc<Dirty>) -> bool {
-        self.taken.as_ref().is_some_and(|in_flight| Arc::ptr_eq(in_flight, taken))
-    }
-
-    fn take_back(&mut self) {
-        let Some(taken) = self.taken.take() else { return };
-        let dirty = Arc::make_mut(&mut self.dirty);
-        dirty.inodes.extend(&taken.inodes);
-        dirty.directories.extend(&taken.directories);
-        dirty.settled.extend(&taken.settled);
-        dirty.settled_listed += taken.settled_listed;
-        dirty.moved.extend(&taken.moved);
-    }
-
     /// Puts the hashed versions of directories in place of those that have not changed since. Costs
     /// what the commit hashed; nothing is read or hashed here. Does nothing for a commit that was
     /// given up.
@@ -127,8 +118,7 @@ impl Worktree {
         if !self.is_in_flight(&committed.dirty) {
             return;
         }
-        self.taken = None;
-        self.clean_epoch = committed.epoch;
+        self.set_clean(committed.epochs);
         self.links = committed.links;
         self.places = committed.places;
         let mut start = 0;

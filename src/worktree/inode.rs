@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::file::File;
+use super::ignored::SHADOWS;
 use super::tree::{Directory, Tree};
 use crate::format::entry::{decode_xattrs, encode_xattrs, xattrs_fit_inline};
 use crate::model::{
@@ -123,6 +124,11 @@ impl Inode {
     /// Tells whether it is a directory.
     pub fn is_directory(&self) -> bool {
         self.meta.kind == FileKind::Directory
+    }
+
+    /// Tells whether it is in one of the trees: a directory of which this is not so has been removed.
+    pub(super) fn is_in_tree(&self) -> bool {
+        !self.names.is_empty() || matches!(self.ino, Ino::ROOT | SHADOWS)
     }
 
     /// Bytes that are in memory only.

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use super::inode::Inode;
 use super::state::{InoMap, Worktree};
 use super::tree::{Directory, Table, Tree, damaged};
-use crate::base::limits::TREE_DEPTH_MAX;
 use crate::format::entry::{decode_entry, is_directory};
 use crate::format::root::LinkRecord;
 use crate::format::worktree::Place;
@@ -140,12 +139,16 @@ impl Update<'_> {
         }
         let mut recorded = Vec::with_capacity(names.len());
         for (parent, name) in &names {
-            let mut path = self.path(*parent)?;
+            // No commit knows a name that is ignored.
+            let Some(mut path) = self.tree.directory_path(*parent, self.src)? else { continue };
             path.extend_from_slice(name.as_bytes());
             recorded.push(ObjectId::from_bytes(hash(&path)));
         }
+        if recorded.len() < 2 {
+            return self.set_place(ino, &Place { names, recorded: Vec::new() }).map(drop);
+        }
         recorded.sort_unstable();
-        let record = LinkRecord { names: names.len() as u64, group: recorded[0] }.encode();
+        let record = LinkRecord { names: recorded.len() as u64, group: recorded[0] }.encode();
         for digest in &recorded {
             self.links.insert(digest.as_bytes(), &record, (), self.src)?;
         }
@@ -156,30 +159,6 @@ impl Update<'_> {
         let item = self.places.find(&ino.0.to_be_bytes(), self.src)?;
         let Some(item) = item else { return Ok(None) };
         Place::decode(item.value).map(Some).map_err(|e| self.bad(e.what))
-    }
-
-    /// The path of a directory from the top, with a `/` at its end unless it is the top.
-    fn path(&self, directory: Ino) -> Result<Vec<u8>, ObjectError> {
-        let mut names: Vec<Name> = Vec::new();
-        let mut at = directory;
-        while at != Ino::ROOT {
-            let first = match self.tree.find(at) {
-                Some(inode) => inode.names.first().cloned(),
-                None => self.place(at)?.and_then(|place| place.names.into_iter().next()),
-            };
-            let (parent, name) = first.ok_or_else(|| self.bad("a directory is nowhere"))?;
-            names.push(name);
-            if names.len() > TREE_DEPTH_MAX {
-                return Err(self.bad("directories lie in a circle"));
-            }
-            at = parent;
-        }
-        let mut path = Vec::new();
-        for name in names.iter().rev() {
-            path.extend_from_slice(name.as_bytes());
-            path.push(b'/');
-        }
-        Ok(path)
     }
 
     fn bad(&self, what: &str) -> ObjectError {

@@ -6,8 +6,10 @@ mod commit;
 mod committed;
 mod deeds;
 mod diff;
+mod dirty;
 mod file;
 mod id_cell;
+mod ignored;
 mod inode;
 mod linked;
 mod links;
@@ -31,8 +33,9 @@ pub use diff::{
     pair_similar, unfold_renamed,
 };
 pub use file::File;
+pub use ignored::{IgnoredPath, RULES_NAME, View};
 pub use inode::{Body, Inode, Names, load_xattrs};
 pub use settle::hash_files;
 pub use sides::Sides;
-pub use state::{Found, InoHasher, Worktree, inode_of, lookup_in};
+pub use state::{Found, InoHasher, Worktree, inode_of};
 pub use tags::Tags;

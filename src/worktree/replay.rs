@@ -4,14 +4,17 @@
 //! have to load that first, and knows only where it was. Nobody holds what has lost its name.
 
 use super::apply::OpError;
-use super::state::{Worktree, lookup_in};
+use super::ignored::seen;
+use super::state::Worktree;
 use crate::format::op::{LocatedOp, subject};
 use crate::model::{Ino, Name, ObjectSource, Op};
 
 impl Worktree {
-    /// A name of an inode that is in the table, if it has one.
-    pub fn place_of(&self, ino: Ino) -> Option<&(Ino, Name)> {
-        self.find(ino)?.names.first()
+    /// A name of an inode that is in the table, and the directory in which others see it, if it has
+    /// one.
+    pub fn place_of(&self, ino: Ino) -> Option<(Ino, &Name)> {
+        let (parent, name) = self.find(ino)?.names.first()?;
+        Some((seen(*parent), name))
     }
 
     /// Applies an operation that was applied to a version of this tree before.
@@ -54,7 +57,8 @@ impl Worktree {
         name: &Name,
         src: &dyn ObjectSource,
     ) -> Result<Option<Ino>, OpError> {
-        let found = lookup_in(self.get_directory(parent)?, name, src)?;
+        self.get_directory(parent)?;
+        let found = self.lookup(parent, name, src)?;
         Ok(found.map(|found| found.ino))
     }
 }

@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::commit::{CommitCounts, OwnXattrs, hash_contents, put_inode};
+use super::dirty::waits;
 use super::file::File;
 use super::inode::{Body, Inode};
 use super::state::Worktree;
@@ -51,7 +52,8 @@ impl Worktree {
         found
     }
 
-    /// Tells whether this is a dirty file that can be settled.
+    /// Tells whether this is a dirty file that can be settled. What is ignored is not: no commit
+    /// comes to hash it, and it may be gone again before a checkpoint does.
     pub fn can_be_settled(&self, ino: Ino) -> bool {
         self.find(ino).is_some_and(|inode| self.can_settle(inode))
     }
@@ -60,6 +62,7 @@ impl Worktree {
         inode.file().is_some_and(File::is_worth_settling)
             && inode.names.len() == 1
             && !inode.settled
+            && !waits(inode)
             && !self.is_clean(inode)
     }
 
@@ -76,7 +79,7 @@ impl Worktree {
                 continue;
             }
             let start = values.len();
-            if let Ok(side) = put_inode(&mut values, &file, &mut xattrs, src)
+            if let Ok(side) = put_inode(&mut values, &file, false, &mut xattrs, src)
                 && xattrs.is_empty()
             {
                 let (parent, name) = file.names[0].clone();

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::commit::{Directories, InMemory};
+use super::ignored::SHADOWS;
 use super::inode::{Body, Inode};
 use super::state::{InoMap, Worktree};
 use super::tree::{Directory, Hasher, Tree};
@@ -17,6 +18,8 @@ use crate::model::{Ino, Name, NodeId, ObjectError, ObjectId, ObjectSink, ObjectS
 pub struct Sides {
     /// What lies beside the topmost node of the top directory.
     pub top: Option<ObjectId>,
+    /// What lies beside the topmost node of the directory of all shadows.
+    pub ignored: Option<ObjectId>,
     /// The table of places.
     pub places: Option<NodeId>,
     /// The table of tags.
@@ -44,9 +47,12 @@ impl Worktree {
         sink: &dyn ObjectSink,
     ) -> Result<Sides, ObjectError> {
         let mut found = Directories::new(self);
-        let is_there = |inode: &Arc<Inode>| inode.is_directory() && !inode.names.is_empty();
+        let is_there = |inode: &Arc<Inode>| inode.is_directory() && inode.is_in_tree();
         for ino in changed.iter().filter(|ino| self.find(**ino).is_some_and(is_there)) {
             found.index(*ino);
+        }
+        if self.has_ignored() {
+            found.index(SHADOWS);
         }
         let (_, sorted) = found.deepest_first();
         let places = (0..).zip(&sorted).map(|(at, directory)| (directory.inode.ino, at));
@@ -68,11 +74,13 @@ impl Worktree {
         let tables = [&self.places, &self.tags];
         hasher.hash(&tables);
         hasher.store(&tables, sink)?;
-        let [places, tags] = tables.map(|table| table.id().flatten());
         let top = after.last().and_then(Tree::side_id);
+        let ignored = places.get(&SHADOWS).and_then(|at| after[*at].side_id());
+        let [places, tags] = tables.map(|table| table.id().flatten());
         let directories = sorted.iter().map(|directory| directory.inode.clone()).zip(after);
         let directories = directories.map(|(before, after)| SidedDirectory { before, after });
-        Ok(Sides { top, places, tags, directories: directories.collect() })
+        let directories = directories.collect();
+        Ok(Sides { top, ignored, places, tags, directories })
     }
 
     /// Tells this tree, which may be a later version of the one whose sides were stored, where they

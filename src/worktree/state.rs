@@ -14,9 +14,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::deeds::DeedLog;
+use super::dirty::{Dirty, Waiting};
 use super::file::File;
+use super::ignored::{Inodes, Rules, SHADOWS, seen};
 use super::inode::{Body, Inode, Names, load_xattrs};
-use super::table::InodeTable;
 use super::tags;
 use super::tree::{Directory, Table, Tree, damaged};
 use crate::base::limits::TREE_DEPTH_MAX;
@@ -31,7 +32,7 @@ use crate::model::{
 /// A working tree. A clone is a few pointers, and what is done to one is not seen in the other.
 #[derive(Clone)]
 pub struct Worktree {
-    pub(super) inodes: InodeTable,
+    pub(super) inodes: Inodes,
     pub(super) places: Tree<Table>,
     pub(super) links: Tree<Table>,
     /// What each tag names.
@@ -44,35 +45,14 @@ pub struct Worktree {
     /// The epoch of the last commit that was published: what was changed in it or before is clean.
     pub(super) clean_epoch: u64,
     pub(super) dirty_bytes: u64,
+    pub(super) waiting: Waiting,
+    pub(super) rules: Rules,
     /// The next inode number to give.
     pub(super) next_ino: u64,
     /// The commit that the tree stands on.
     pub head: Option<CommitId>,
     /// What was done to it.
     pub log: DeedLog,
-}
-
-/// What changed since the last commit.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Dirty {
-    /// Inodes whose entries do not tell all of them, but for directories. One may be listed twice,
-    /// or be gone.
-    pub(super) inodes: Vec<Ino>,
-    /// Directories of that kind: apart, so that the others, which often come in the order in which
-    /// they were made, are sorted already.
-    pub(super) directories: Vec<Ino>,
-    /// Files that were settled and need no other look than that of whoever stores their contents.
-    pub(super) settled: Vec<Ino>,
-    /// How many of the inodes were settled and are listed there still.
-    pub(super) settled_listed: usize,
-    /// Directories and files with several names whose names changed.
-    pub(super) moved: Vec<Ino>,
-}
-
-impl Dirty {
-    pub(super) fn is_empty(&self) -> bool {
-        self.inodes.is_empty() && self.directories.is_empty()
-    }
 }
 
 /// A map by inode number.
@@ -102,6 +82,8 @@ impl Hasher for InoHasher {
 /// An entry of a directory: what `lookup` and `readdir` find.
 #[derive(Clone, Debug)]
 pub struct Found {
+    /// The directory that lists it: the one that was asked, or its shadow.
+    pub(super) parent: Ino,
     /// The number of the inode.
     pub ino: Ino,
     /// The inode as the directory has it, for one that is not in the table.
@@ -125,7 +107,7 @@ impl Worktree {
             epoch: 0,
             settled: false,
         };
-        Self::with_top(top, Tree::new(), Tree::new(), Ino::ROOT.0 + 1)
+        Self::with_top(top, Self::shadows(None, None), Ino::ROOT.0 + 1)
     }
 
     /// Takes a tree from the store as it was when its state was written. Reads the root only.
@@ -137,26 +119,34 @@ impl Worktree {
         let names = Names::new();
         let mut top = Inode::from_entry(root.top, Ino::ROOT, state.ctime, names, stored, src)?;
         top.atime = state.atime;
-        let places = Tree::stored(state.places, None);
-        let links = Tree::stored(root.links, None);
-        let tree = Self::with_top(top, places, links, state.next_ino);
-        let (log, tags) = (DeedLog::open(&state.log), tags::stored(state.tags));
-        Ok(Self { head: state.head, log, tags, ..tree })
+        let shadows = Self::shadows(state.ignored, state.ignored_side);
+        let mut tree = Self::with_top(top, shadows, state.next_ino);
+        tree.places = Tree::stored(state.places, None);
+        tree.links = Tree::stored(root.links, None);
+        tree.tags = tags::stored(state.tags);
+        tree.head = state.head;
+        tree.log = DeedLog::open(&state.log);
+        tree.rules.files = state.rule_files;
+        tree.load_shadow(Ino::ROOT, src)?;
+        Ok(tree)
     }
 
-    fn with_top(top: Inode, places: Tree<Table>, links: Tree<Table>, next_ino: u64) -> Self {
-        let mut inodes = InodeTable::default();
+    fn with_top(top: Inode, shadows: Inode, next_ino: u64) -> Self {
+        let mut inodes = Inodes::default();
         inodes.insert(Ino::ROOT, Arc::new(top));
+        inodes.insert(SHADOWS, Arc::new(shadows));
         Self {
             inodes,
-            places,
-            links,
+            places: Tree::new(),
+            links: Tree::new(),
             tags: Tree::new(),
             dirty: Arc::default(),
             taken: None,
             epoch: 1,
             clean_epoch: 0,
             dirty_bytes: 0,
+            waiting: Waiting::default(),
+            rules: Rules::default(),
             next_ino,
             head: None,
             log: DeedLog::default(),
@@ -176,16 +166,6 @@ impl Worktree {
     /// How many inodes are in memory.
     pub fn inodes_loaded(&self) -> usize {
         self.inodes.len()
-    }
-
-    /// Tells whether anything changed since the last commit or checkpoint.
-    pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
-    }
-
-    /// Tells whether an inode of this tree is as its entry tells.
-    pub fn is_clean(&self, inode: &Inode) -> bool {
-        inode.epoch <= self.clean_epoch
     }
 
     /// Bytes of file content that are in memory only.
@@ -229,14 +209,19 @@ impl Worktree {
         if self.inodes.contains(found.ino) {
             return Ok(());
         }
+        debug_assert_eq!(seen(found.parent), seen(parent));
+        let parent = found.parent;
         let inode = inode_of(found, (parent, name.clone()), src)?;
         let directory = inode.is_directory();
+        if directory {
+            self.load_shadow(found.ino, src)?;
+        }
         let names = if !directory && found.side.links > 0 {
             let here = |place: &Place| place.names.iter().any(|(p, n)| *p == parent && n == name);
             let place = self.place(found.ino, src)?.filter(here);
             let place = place.ok_or_else(|| self.bad_places("a file is not where its name is"))?;
             for (parent, _) in &place.names {
-                self.load_directory(*parent, src)?;
+                self.load_directory(seen(*parent), src)?;
             }
             place.names.into()
         } else {
@@ -257,6 +242,7 @@ impl Worktree {
         while !self.inodes.contains(at) {
             let place = self.place(at, src)?.and_then(|place| place.names.into_iter().next());
             let (parent, name) = place.ok_or_else(|| self.bad_places("a directory is nowhere"))?;
+            let parent = seen(parent);
             missing.push((parent, name, at));
             if missing.len() > TREE_DEPTH_MAX {
                 return Err(self.bad_places("directories lie in a circle"));
@@ -282,23 +268,10 @@ impl Worktree {
         place.map_err(|e| self.bad_places(e.what))
     }
 
-    fn bad_places(&self, what: &str) -> ObjectError {
+    pub(super) fn bad_places(&self, what: &str) -> ObjectError {
         let id = self.places.id().flatten().map(|id| *id.object());
         let id = id.unwrap_or(crate::model::ObjectId::from_bytes([0; 32]));
         ObjectError::Damaged { id, detail: format!("table of places: {what}") }
-    }
-
-    /// Finds an entry of a directory that is in the table.
-    pub fn lookup(
-        &self,
-        parent: Ino,
-        name: &Name,
-        src: &dyn ObjectSource,
-    ) -> Result<Option<Found>, ObjectError> {
-        match self.find(parent).and_then(|inode| inode.directory()) {
-            Some(tree) => lookup_in(tree, name, src),
-            None => Ok(None),
-        }
     }
 
     /// Puts another representation of the same content in place of a file's.
@@ -327,18 +300,15 @@ impl Worktree {
     }
 }
 
-/// Finds an entry of a directory.
-pub fn lookup_in(
+/// Finds an entry of a directory in its own tree.
+pub(super) fn lookup_in(
     tree: &Tree<Directory>,
+    directory: Ino,
     name: &Name,
     src: &dyn ObjectSource,
 ) -> Result<Option<Found>, ObjectError> {
     let item = tree.find(name.as_bytes(), src)?;
-    Ok(item.map(|item| Found {
-        ino: Ino(item.side.ino),
-        value: item.value.into(),
-        side: item.side.clone(),
-    }))
+    Ok(item.map(|item| Found::of(directory, &item)))
 }
 
 /// The inode that an entry tells of, with this name as its only one.

@@ -50,6 +50,7 @@ fn what_is_printed_is_what_is_documented() {
         ("vst restore HEAD --json", &["restore", "HEAD~2", "file", "--json"]),
         ("vst diff --json", &["diff", "--json"]),
         ("vst status --json", &["status", "--json"]),
+        ("vst status --json", &["status", "--ignored", "--json"]),
         ("vst commit --json", &["commit", "--json"]),
         ("vst restore HEAD --json", &["restore", "HEAD~1", "--json"]),
         ("vst undo --json", &["undo", "--json"]),

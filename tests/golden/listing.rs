@@ -28,21 +28,23 @@ pub(crate) fn live(repo: &Repo) -> String {
     let mut todo = vec![(Vec::new(), Ino::ROOT)];
     while let Some((path, ino)) = todo.pop() {
         let inode = tree.find(ino).expect("it was loaded").clone();
-        let mut names = Vec::new();
+        let view = tree.view(ino).expect("it was loaded");
+        let (mut names, mut ignored) = (Vec::new(), 0);
         let body = match &inode.body {
-            Body::Directory(entries) => {
-                let list = entries.scan(0, src, &mut |item| {
-                    names.push(Name::new(item.key).expect("a name"));
+            Body::Directory(_) => {
+                let list = view.scan(0, src, &mut |found, name| {
+                    names.push(Name::new(name).expect("a name"));
+                    ignored += usize::from(found.is_ignored());
                     ControlFlow::Continue(())
                 });
                 list.expect("directories can be read");
-                String::new()
+                if ignored > 0 { format!(" ignores {ignored}") } else { String::new() }
             }
             Body::File(file) => content(file, src),
             Body::Symlink(target) => format!(" -> {}", target.escape_ascii()),
             Body::Special => String::new(),
         };
-        let links = u64::from(inode.nlink(src).expect("links can be counted"));
+        let links = u64::from(view.nlink(src).expect("links can be counted"));
         let mut own = format!(" ino {} ctime {}", inode.ino.0, time(inode.ctime));
         if let Some(atime) = inode.atime {
             own += &format!(" atime {}", time(atime));

@@ -116,6 +116,12 @@ fn collected(dir: &Path, first: CommitId) {
 /// A checkpoint and commits in a pack that was not sealed.
 fn unsealed(dir: &Path) {
     let mut maker = Maker::open(dir, EPOCH_SECS + 200_000);
+    maker.create("/.vstignore", FileKind::Regular, 0o644);
+    maker.write("/.vstignore", 0, b"built/\n*.o\n");
+    maker.create("/built", FileKind::Directory, 0o755);
+    maker.create("/built/by rules", FileKind::Regular, 0o755);
+    maker.write("/built/by rules", 0, &noise(4000));
+    maker.link("/small", "/dir/linked.o");
     maker.create("/dir/later", FileKind::Regular, 0o644);
     maker.write("/dir/later", 0, &noise(2500));
     maker.commit("sixth");

@@ -244,8 +244,8 @@ fn control_files_belong_to_the_one_who_mounted() {
     assert_eq!(
         names,
         [
-            "commit", "config", "gc", "head", "log", "op-log", "restore", "root", "stats",
-            "status", "tag", "undo"
+            "commit", "config", "gc", "head", "ignored", "log", "op-log", "restore", "root",
+            "stats", "status", "tag", "undo"
         ]
     );
     for name in names {

@@ -18,6 +18,7 @@ mod exchange;
 mod export;
 mod failure;
 mod harness;
+mod ignore;
 mod import;
 mod limits;
 mod posix;

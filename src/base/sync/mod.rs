@@ -19,14 +19,18 @@ mod shuttled;
 #[cfg(all(test, shuttle))]
 pub(crate) use self::explore::{Schedules, explore};
 #[cfg(all(test, shuttle))]
-pub(crate) use self::shuttled::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard};
+pub(crate) use self::shuttled::{
+    Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::sync::atomic;
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::thread_local;
 
 #[cfg(not(all(test, shuttle)))]
-pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard};
+pub(crate) use parking_lot::{
+    Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::sync::atomic;
 #[cfg(not(all(test, shuttle)))]

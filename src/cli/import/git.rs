@@ -311,11 +311,11 @@ impl<'a> GitTree<'a> {
     }
 
     fn list(&self, directory: Ino) -> Result<Vec<Name>, CliError> {
-        let inode = self.repo.look(|tree| tree.find(directory).cloned());
+        let view = self.repo.look(|tree| tree.view(directory));
         let mut names = Vec::new();
-        if let Some(entries) = inode.as_ref().and_then(|inode| inode.directory()) {
-            entries.scan(0, self.repo.source(), &mut |item| {
-                names.extend(Name::new(item.key));
+        if let Some(entries) = view {
+            entries.scan(0, self.repo.source(), &mut |_, name| {
+                names.extend(Name::new(name));
                 ControlFlow::Continue(())
             })?;
         }
@@ -328,8 +328,7 @@ impl<'a> GitTree<'a> {
         while let Some(at) = path.iter().rposition(|byte| *byte == b'/') {
             path = &path[..at];
             let Some(ino) = self.find(path)? else { continue };
-            let is_empty = self.repo.look(|tree| tree.find(ino)?.directory().map(|d| d.is_empty()));
-            if is_empty != Some(true) {
+            if !self.repo.look(|tree| tree.is_empty_directory(ino)) {
                 break;
             }
             if let Some((parent, name)) = self.find_place(path)? {

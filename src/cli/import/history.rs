@@ -64,9 +64,7 @@ pub(super) fn run(
         CliError::io(format!("making a file in {}", place.store().display()), error)
     })?;
     let (done, head) = place.with_repo(|repo| {
-        let is_empty = |tree: &Worktree| {
-            tree.find(Ino::ROOT).and_then(|top| Some(top.directory()?.is_empty())) == Some(true)
-        };
+        let is_empty = |tree: &Worktree| tree.is_empty_directory(Ino::ROOT);
         if repo.newest().is_some() || !repo.look(is_empty) {
             return Err(CliError::ImportGitNotEmpty);
         }

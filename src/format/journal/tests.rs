@@ -119,7 +119,7 @@ fn encode(ops: &[LocatedOp]) -> (Vec<u8>, Vec<u8>) {
     let (mut fields, mut payload) = (Vec::new(), Vec::new());
     put_ops_header(&mut fields, ops.len());
     for LocatedOp { at, op } in ops {
-        put_op(&mut fields, at.as_ref(), op);
+        put_op(&mut fields, at.as_ref().map(|(parent, name)| (*parent, name)), op);
         if let Op::Write { data, .. } = op {
             payload.extend_from_slice(data);
         }

@@ -8,7 +8,9 @@ use crate::model::{
     CommitId, Entry, FileKind, Ino, Name, ObjectId, ObjectSource, Op, RootId, Timestamp,
 };
 use crate::repo::RepoError;
-use crate::worktree::{ChangeKind, CommittedTree, DiffOptions, OpError, Worktree, diff_entries};
+use crate::worktree::{
+    ChangeKind, CommittedTree, DiffOptions, OpError, RULES_NAME, Worktree, diff_entries,
+};
 
 /// Where to: a commit, its tree, and the paths that it is about.
 pub(in crate::repo) struct Goal<'a> {
@@ -112,8 +114,8 @@ impl Restore<'_> {
     fn run(
         mut self,
         gone: &[Vec<u8>],
-        came: BTreeMap<Vec<u8>, Entry>,
-        changed: Vec<(Vec<u8>, Entry)>,
+        mut came: BTreeMap<Vec<u8>, Entry>,
+        mut changed: Vec<(Vec<u8>, Entry)>,
     ) -> Result<Restored, RepoError> {
         // Directories whose times the operations change, and which get their own back last. The
         // one above what is restored stays as the operations leave it.
@@ -124,8 +126,11 @@ impl Restore<'_> {
                 directories.insert(parent.to_vec(), None);
             }
         }
+        self.restore_rules(gone, &mut came, &mut changed)?;
         for path in gone.iter().rev() {
-            self.remove(path)?;
+            if came.contains_key(path) || !self.stays(path)? {
+                self.remove(path)?;
+            }
         }
         for (path, entry) in changed {
             if entry.meta.kind == FileKind::Directory {
@@ -136,6 +141,9 @@ impl Restore<'_> {
             }
         }
         for (path, entry) in came {
+            if self.is_taken(&path)? {
+                continue;
+            }
             let directory = entry.meta.kind == FileKind::Directory;
             self.make(&path, &entry)?;
             if directory {
@@ -147,11 +155,54 @@ impl Restore<'_> {
                 Some(entry) => Some(entry),
                 None => self.new.find(&path, self.src)?,
             };
-            if let (Some(entry), Some(ino)) = (entry, self.walk(&path)?) {
+            let Some(entry) = entry else { continue };
+            let found = self.walk(&path)?;
+            let kind = found.and_then(|ino| self.tree.find(ino)).map(|inode| inode.meta.kind);
+            // Something else may stay there because it is ignored.
+            if let Some(ino) = found.filter(|_| kind == Some(entry.meta.kind)) {
                 self.revert(ino, entry)?;
             }
         }
         Ok(self.done)
+    }
+
+    /// Restores files with rules, since what else goes depends on these.
+    fn restore_rules(
+        &mut self,
+        gone: &[Vec<u8>],
+        came: &mut BTreeMap<Vec<u8>, Entry>,
+        changed: &mut Vec<(Vec<u8>, Entry)>,
+    ) -> Result<(), RepoError> {
+        let is_rules = |path: &[u8]| split(path).1 == RULES_NAME;
+        for path in gone.iter().rev().filter(|path| is_rules(path)) {
+            self.remove(path)?;
+        }
+        let is_file = |entry: &Entry| entry.meta.kind != FileKind::Directory;
+        for (path, entry) in changed.extract_if(.., |(path, e)| is_rules(path) && is_file(e)) {
+            let ino = self.walk(&path)?.ok_or(OpError::NotFound)?;
+            self.revert(ino, entry)?;
+        }
+        let mut made = Vec::new();
+        for (path, entry) in came.iter().filter(|(path, entry)| is_rules(path) && is_file(entry)) {
+            // Where there is no directory yet, there is nothing that could go.
+            let above = self.walk(split(path).0)?;
+            let is_there = above.and_then(|ino| self.tree.find(ino)?.directory()).is_some();
+            if is_there && !self.is_taken(path)? {
+                self.make(path, entry)?;
+                made.push(path.clone());
+            }
+        }
+        made.iter().for_each(|path| drop(came.remove(path)));
+        Ok(())
+    }
+
+    /// Tells whether a path that the commit does not have stays, because its rules ignore it.
+    fn stays(&mut self, path: &[u8]) -> Result<bool, RepoError> {
+        let (parent, last) = split(path);
+        let name = Name::new(last).map_err(|_| OpError::Invalid)?;
+        let Some(parent) = self.walk(parent)? else { return Ok(false) };
+        let Some(found) = self.tree.lookup(parent, &name, self.src)? else { return Ok(false) };
+        Ok(self.tree.would_ignore(parent, &name, found.is_directory(), self.src)?)
     }
 
     /// Has a path removed and made again, so that it is tied to others as the commit has it.
@@ -183,6 +234,24 @@ impl Restore<'_> {
         Ok(Some(ino))
     }
 
+    /// Tells whether something stands where a path is to be made: it is ignored, or a directory that
+    /// stayed for what is ignored in it.
+    fn is_taken(&mut self, path: &[u8]) -> Result<bool, RepoError> {
+        let mut ino = Ino::ROOT;
+        let mut names = path.split(|b| *b == b'/').peekable();
+        while let Some(name) = names.next() {
+            let name = Name::new(name).map_err(|_| OpError::Invalid)?;
+            let Some(found) = self.tree.lookup(ino, &name, self.src)? else { return Ok(false) };
+            let is_last = names.peek().is_none();
+            if found.is_ignored() || is_last || !found.is_directory() {
+                return Ok(true);
+            }
+            self.tree.load(ino, &name, &found, self.src)?;
+            ino = found.ino;
+        }
+        Ok(true)
+    }
+
     /// The directory that a path is in, and the last name; directories that are missing, above
     /// a path that is restored alone, are made as the commit has them.
     fn parent(&mut self, path: &[u8]) -> Result<(Ino, Name), RepoError> {
@@ -203,6 +272,10 @@ impl Restore<'_> {
         let Some(parent) = self.walk(parent)? else { return Ok(()) };
         let Some(ino) = self.walk(path)? else { return Ok(()) };
         let directory = self.tree.find(ino).is_some_and(|inode| inode.is_directory());
+        if directory && !self.tree.is_empty_directory(ino) {
+            // What is left in it is ignored.
+            return Ok(());
+        }
         let time = self.time;
         let op = match directory {
             true => Op::Rmdir { parent, name: name.clone(), time },

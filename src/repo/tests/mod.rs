@@ -4,6 +4,7 @@ mod auto_commit;
 mod crash;
 mod damage;
 mod faults;
+mod ignored;
 mod keep;
 mod restore;
 #[cfg(shuttle)]

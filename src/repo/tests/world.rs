@@ -45,11 +45,12 @@ pub(super) fn dump(repo: &Repo) -> Dump {
     let mut todo = vec![(String::new(), Ino::ROOT)];
     while let Some((path, ino)) = todo.pop() {
         let inode = tree.find(ino).expect("it was loaded").clone();
+        let view = tree.view(ino).expect("it was loaded");
         let mut names = Vec::new();
         let body = match &inode.body {
-            Body::Directory(entries) => {
-                let list = entries.scan(0, src, &mut |item| {
-                    names.push(Name::new(item.key).expect("a name"));
+            Body::Directory(_) => {
+                let list = view.scan(0, src, &mut |_, name| {
+                    names.push(Name::new(name).expect("a name"));
                     ControlFlow::Continue(())
                 });
                 list.expect("directories can be read");
@@ -63,11 +64,11 @@ pub(super) fn dump(repo: &Repo) -> Dump {
             Body::Symlink(target) => format!("to {:?}", target),
             Body::Special => String::new(),
         };
-        let links = inode.nlink(src).expect("links can be counted");
+        let links = view.nlink(src).expect("links can be counted");
         // That of a new store is made when it is made, and all other times are told.
         let time = |time: Timestamp| if time.secs > 1_000_000 { 0 } else { time.secs };
-        let Meta { kind, perm, mtime, .. } = inode.meta;
-        let times = (time(mtime), time(inode.ctime));
+        let Meta { kind, perm, .. } = inode.meta;
+        let times = (time(view.mtime()), time(view.ctime()));
         let text = format!("{kind:?} {perm:o} {times:?} {links} {:?} {body}", inode.xattrs);
         for name in names {
             let entry = tree.lookup(ino, &name, src).expect("it can be read").expect("it is there");
@@ -150,7 +151,12 @@ pub(super) struct Actions {
     directories: Vec<Ino>,
     time: i64,
     commits: u64,
+    /// The file with rules in the top directory, when it has been made.
+    rules: Option<Ino>,
 }
+
+/// What is ignored, in texts of one length, so that one is written over the other.
+const RULES: [&[u8; 8]; 4] = [b"n3\nn1/\n\n", b"/n0/n2\n\n", b"\n\n\n\n\n\n\n\n", b"n*\n!n2\n\n"];
 
 impl Actions {
     pub(super) fn new(seed: u64) -> Self {
@@ -161,6 +167,7 @@ impl Actions {
             directories: vec![Ino::ROOT],
             time: 0,
             commits: 0,
+            rules: None,
         }
     }
 
@@ -186,7 +193,7 @@ impl Actions {
     fn next(&mut self) -> Action {
         self.time += 1;
         let time = Timestamp { secs: self.time, nanos: 9 };
-        let op = match self.chance.below(36) {
+        let op = match self.chance.below(37) {
             0..=7 => {
                 let directory = self.chance.happens(3);
                 let kind = if directory { FileKind::Directory } else { FileKind::Regular };
@@ -254,6 +261,7 @@ impl Actions {
                 let path = if self.chance.happens(2) { ":n1" } else { "" };
                 return Action::Restore(format!("HEAD~{}{path}", self.chance.below(2)));
             }
+            35 | 36 => self.rules_op(time),
             31 => return Action::Tag,
             32 | 33 => return Action::Undo,
             34 => return Action::Untag,
@@ -262,6 +270,23 @@ impl Actions {
             _ => return Action::Reopen,
         };
         Action::Do(op)
+    }
+}
+
+impl Actions {
+    /// Makes the file with rules, or has it say something else.
+    fn rules_op(&mut self, time: Timestamp) -> Op {
+        if let Some(ino) = self.rules {
+            let data = RULES[self.chance.below(RULES.len() as u64) as usize][..].into();
+            return Op::Write { ino, offset: 0, data, kill_priv: false, time };
+        }
+        let ino = Ino(self.next_ino);
+        self.next_ino += INO_STEP;
+        self.rules = Some(ino);
+        let (kind, target) = (FileKind::Regular, Box::default());
+        let node = NewNode { kind, perm: 0o755, uid: 1, gid: 1, rdev: 0, target };
+        let name = Name::new(b".vstignore").expect("a name");
+        Op::Create { parent: Ino::ROOT, name, ino, node, time }
     }
 }
 
@@ -413,8 +438,9 @@ pub(super) fn reach_and_apply(repo: &Repo, op: &Op) -> Result<(), RepoError> {
     repo.update(|edit| {
         let mut todo = vec![Ino::ROOT];
         while let Some(directory) = todo.pop() {
-            for n in 0..5 {
-                let name = Name::new(format!("n{n}").as_bytes()).expect("a name");
+            for n in 0..6 {
+                let name = if n == 5 { ".vstignore".to_owned() } else { format!("n{n}") };
+                let name = Name::new(name.as_bytes()).expect("a name");
                 let Some(found) = edit.lookup(directory, &name)? else { continue };
                 edit.load(directory, &name, &found)?;
                 if edit.find(found.ino).is_some_and(|inode| inode.is_directory()) {

@@ -60,7 +60,7 @@ impl Snapshot {
             links,
             places,
             dirty: self.dirty.clone(),
-            epoch: self.tree.epoch,
+            epochs: self.epochs,
         })
     }
 
@@ -161,7 +161,7 @@ fn updated(
     let mut parts = Vec::with_capacity(edits.len());
     for edit in edits {
         let inode = edit.child.map_or(edit.inode, |child| &done[child as usize].after);
-        let side = put_inode(values, inode, xattrs, src)?;
+        let side = put_inode(values, inode, edit.linked, xattrs, src)?;
         parts.push((values.len(), side));
     }
     let mut start = 0;
@@ -176,15 +176,16 @@ fn updated(
     }
 }
 
-/// Encodes the entry of a hashed inode, and returns what lies beside it.
+/// Encodes the entry of a hashed inode, and returns what lies beside it. `linked` tells whether
+/// several of its names are in commits.
 pub(in crate::worktree) fn put_inode(
     out: &mut Vec<u8>,
     inode: &Inode,
+    linked: bool,
     xattrs: &mut OwnXattrs,
     src: &dyn ObjectSource,
 ) -> Result<SideRecord, ObjectError> {
-    let linked = !inode.is_directory() && inode.names.len() > 1;
-    let (ino, ctime, links) = (inode.ino.0, inode.ctime, u32::from(linked));
+    let (ino, ctime, links) = (inode.ino.0, inode.ctime, u32::from(inode.names.len() > 1));
     let mut side = SideRecord { ino, ctime, atime: inode.atime, links, side: None };
     let body = match &inode.body {
         Body::File(file) => {

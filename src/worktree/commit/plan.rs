@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::model::{Ino, Name};
+use crate::worktree::dirty::Dirty;
 use crate::worktree::inode::Inode;
-use crate::worktree::state::{Dirty, InoMap, Worktree};
+use crate::worktree::state::{InoMap, Worktree};
 
 /// What a commit has to do.
 pub(super) struct Plan<'a> {
@@ -31,6 +32,8 @@ pub(super) struct Edit<'a> {
     prefix: u64,
     pub(super) name: &'a Name,
     pub(super) inode: &'a Arc<Inode>,
+    /// Whether several names of the inode are in commits.
+    pub(super) linked: bool,
     /// The index of the inode among the directories, if it is one.
     pub(super) child: Option<u32>,
 }
@@ -46,19 +49,21 @@ impl<'a> Plan<'a> {
         let mut edits = Vec::with_capacity(inos.len());
         for ino in inos {
             let Some(inode) = tree.find(ino) else { continue };
-            if inode.settled {
+            if inode.settled || dirty.leaves(inode) {
                 continue;
             }
             if inode.file().is_some() && !inode.names.is_empty() {
                 files.push(inode);
             }
+            let linked = tree.committed_names(inode) > 1;
             for (parent, name) in &inode.names {
                 let directory = directories.index(*parent);
-                edits.push(Edit::of(directory, name, inode, None));
+                edits.push(Edit { linked, ..Edit::of(directory, name, inode, None) });
             }
         }
         for ino in &dirty.directories {
-            if tree.find(*ino).is_some_and(|inode| !inode.names.is_empty()) {
+            let is_wanted = |inode: &&Arc<Inode>| inode.is_in_tree() && !dirty.leaves(inode);
+            if tree.find(*ino).filter(is_wanted).is_some() {
                 directories.index(*ino);
             }
         }
@@ -83,7 +88,7 @@ impl<'a> Plan<'a> {
 
 impl<'a> Edit<'a> {
     fn of(directory: u32, name: &'a Name, inode: &'a Arc<Inode>, child: Option<u32>) -> Self {
-        Self { directory, prefix: prefix(name), name, inode, child }
+        Self { directory, prefix: prefix(name), name, inode, linked: false, child }
     }
 }
 
@@ -126,6 +131,7 @@ impl<'a> Directories<'a> {
         let mut missing = vec![ino];
         let (mut at, mut index) = (ino, 0);
         // No recursion: directories can lie deeper than a stack reaches.
+        // That of all shadows lies in none, and is hashed as if it lay in the top directory.
         while let Some((parent, _)) = self.directory(at).names.first() {
             if let Some(known) = self.indices.get(parent) {
                 index = *known;

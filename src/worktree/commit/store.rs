@@ -31,7 +31,8 @@ impl Snapshot {
         for ino in self.dirty.inodes.iter().chain(&self.dirty.settled) {
             let Some(inode) = self.tree.find(*ino) else { continue };
             let Some(file) = inode.file() else { continue };
-            if !inode.names.is_empty() && !file.is_stored() {
+            let is_left = inode.names.is_empty() || self.dirty.leaves(inode);
+            if !is_left && !file.is_stored() {
                 files.push((*ino, file.clone()));
             }
         }

@@ -14,18 +14,17 @@ use crate::model::{
     EntryBody, FileKind, Ino, Name, NewNode, ObjectError, ObjectId, ObjectSource, Op, RootId,
     SetAttr,
 };
-use crate::worktree::tree::{Directory, Hasher, Table, Tree};
+use crate::worktree::tree::{Hasher, Table, Tree};
 use crate::worktree::{Body as LiveBody, File, Found, Inode, Worktree};
 
 pub(super) fn entries(
-    tree: &Tree<Directory>,
+    tree: &Worktree,
+    directory: Ino,
     src: &dyn ObjectSource,
 ) -> Result<Vec<(Name, Found)>, ObjectError> {
     let mut entries = Vec::new();
-    tree.scan(0, src, &mut |item| {
-        let (value, side) = (item.value.into(), item.side.clone());
-        let found = Found { ino: Ino(item.side.ino), value, side };
-        entries.push((Name::new(item.key).unwrap(), found));
+    tree.view(directory).unwrap().scan(0, src, &mut |found, name| {
+        entries.push((Name::new(name).unwrap(), found));
         ControlFlow::Continue(())
     })?;
     Ok(entries)
@@ -37,8 +36,7 @@ pub(super) fn load_all(tree: &Worktree, src: &Objects) -> (Worktree, super::mode
     let mut names = super::model::AllNames::new();
     let mut pending = vec![Ino::ROOT];
     while let Some(parent) = pending.pop() {
-        let directory = tree.find(parent).unwrap().directory().unwrap().clone();
-        for (name, found) in entries(&directory, src).unwrap() {
+        for (name, found) in entries(&tree, parent, src).unwrap() {
             tree.load(parent, &name, &found, src).unwrap();
             if tree.find(found.ino).unwrap().is_directory() {
                 pending.push(found.ino);
@@ -119,7 +117,7 @@ pub(super) fn assert_consistent(tree: &Worktree, src: &Objects) {
     for inode in tree.inodes.values() {
         let clean = tree.is_clean(inode);
         if !clean {
-            let mut lists = tree.taken.iter().chain([&tree.dirty]);
+            let mut lists = tree.taken.iter().chain([&tree.dirty, tree.waiting.dirty()]);
             let listed = lists.any(|dirty| {
                 [&dirty.inodes, &dirty.directories, &dirty.settled]
                     .iter()
@@ -134,7 +132,7 @@ pub(super) fn assert_consistent(tree: &Worktree, src: &Objects) {
             let found = tree.lookup(*parent, name, src).unwrap().expect("its directory has it");
             assert_eq!(found.ino, inode.ino);
             if clean || inode.settled {
-                assert_entry(inode, &found, src);
+                assert_entry(inode, &found, tree.committed_names(inode), src);
             }
             if !clean {
                 assert!(!tree.is_clean(directory), "{parent:?} has the dirty {:?}", inode.ino);
@@ -144,14 +142,14 @@ pub(super) fn assert_consistent(tree: &Worktree, src: &Objects) {
 }
 
 /// Checks that an entry tells all of an inode.
-fn assert_entry(inode: &Inode, found: &Found, src: &Objects) {
+fn assert_entry(inode: &Inode, found: &Found, committed_names: usize, src: &Objects) {
     let entry = decode_entry(&found.value).unwrap();
-    let linked = !inode.is_directory() && inode.names.len() > 1;
+    let linked = !inode.is_directory() && committed_names > 1;
     assert_eq!((entry.meta, entry.linked), (inode.meta, linked), "entry of {:?}", inode.ino);
     assert_eq!(entry.xattrs, inode.entry_xattrs().0);
     let times = (found.side.ctime, found.side.atime);
     assert_eq!(times, (inode.ctime, inode.atime), "side of {:?}", inode.ino);
-    let (mut links, mut side) = (u64::from(linked), None);
+    let (mut links, mut side) = (u64::from(inode.names.len() > 1), None);
     match (&inode.body, &entry.body) {
         (LiveBody::File(file), EntryBody::File { size, content }) => {
             assert_eq!((file.size(), file.content()), (*size, Some(*content)));

@@ -179,11 +179,31 @@ impl Fs {
         Hashed { committed, tree, unstored }
     }
 
+    /// Commits and stores everything, as a checkpoint does.
     pub(super) fn commit(&mut self) -> Done {
-        let snapshot = self.tree.begin_commit();
+        let snapshot = self.tree.begin_checkpoint();
         let hashed = self.hash(&snapshot);
         drop(snapshot);
         self.publish(hashed)
+    }
+
+    /// Commits, and leaves what is ignored, and storing, to the next checkpoint.
+    pub(super) fn commit_only(&mut self) -> (RootId, CommitCounts) {
+        let snapshot = self.tree.begin_commit();
+        let Hashed { committed, tree, unstored } = self.hash(&snapshot);
+        drop((snapshot, tree));
+        let Committed { root, counts, .. } = committed;
+        self.saver.publish(&mut self.tree, committed, unstored);
+        (root, counts)
+    }
+
+    /// Stores what was committed.
+    pub(super) fn store_queue(&mut self) {
+        while let Some(mut unstored) = self.saver.queue.pop_front() {
+            let Self { tree, objects, .. } = self;
+            let files = unstored.store(&mut Hasher::default(), &*objects, &*objects).unwrap();
+            tree.publish_stored(files);
+        }
     }
 
     /// Publishes and stores a hashed snapshot.

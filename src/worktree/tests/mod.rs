@@ -7,6 +7,7 @@ mod deeds;
 mod diff;
 mod flights;
 mod fs;
+mod ignored;
 mod links;
 mod model;
 mod refusals;
@@ -14,6 +15,7 @@ mod root_id;
 mod saver;
 mod sequences;
 mod steps;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

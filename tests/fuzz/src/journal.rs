@@ -39,7 +39,8 @@ fn record(fields: &[u8], payload: &[u8]) {
         Record::Ops(ops) => {
             put_ops_header(&mut again, ops.len());
             for located in ops {
-                put_op(&mut again, located.at.as_ref(), &located.op);
+                let at = located.at.as_ref().map(|(parent, name)| (*parent, name));
+                put_op(&mut again, at, &located.op);
                 if let Op::Write { data, .. } = &located.op {
                     again_payload.extend_from_slice(data);
                 }

@@ -158,10 +158,10 @@ impl Tree {
         done.ok()?;
         let at = match subject(op) {
             Some(Ino::ROOT) | None => None,
-            Some(ino) => Some(self.tree.place_of(ino).cloned()?),
+            Some(ino) => Some(self.tree.place_of(ino)?),
         };
         let mut fields = Vec::new();
-        put_op(&mut fields, at.as_ref(), op);
+        put_op(&mut fields, at, op);
         let payload = match op {
             Op::Write { data, .. } => data.clone(),
             _ => Arc::default(),
@@ -176,7 +176,7 @@ impl Tree {
     }
 
     fn commit(&mut self) -> (RootId, WorktreeState) {
-        let snapshot = self.tree.begin_commit();
+        let snapshot = self.tree.begin_checkpoint();
         let committed = snapshot.hash(&mut self.hasher, &self.objects).unwrap();
         let (root, hashed) = (committed.root, snapshot.hashed(&committed));
         let mut unstored = snapshot.unstored(&committed);
@@ -193,6 +193,9 @@ impl Tree {
             side: sides.top,
             places: sides.places,
             tags: sides.tags,
+            ignored: hashed.ignored_node(),
+            ignored_side: sides.ignored,
+            rule_files: hashed.rule_files(),
             head: None,
             next_ino: hashed.next_ino(),
             ctime: hashed.top().ctime,

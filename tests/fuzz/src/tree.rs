@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use vst::format::commit_log::Tally;
 use vst::format::worktree::WorktreeState;
-use vst::model::{CommitId, Ino, Name, ObjectError, ObjectId, ObjectSource, RootId, Timestamp};
+use vst::model::{
+    CommitId, Ino, Name, NodeId, ObjectError, ObjectId, ObjectSource, RootId, Timestamp,
+};
 use vst::worktree::{Body, CommittedTree, Worktree};
 
 use super::Choices;
@@ -67,6 +69,9 @@ fn live(src: &Hostile) {
         side: Some(id(2)),
         places: None,
         tags: None,
+        ignored: Some(NodeId::new(id(5))),
+        ignored_side: Some(id(6)),
+        rule_files: 1,
         head: Some(CommitId::new(id(4))),
         next_ino: 1000,
         ctime: Timestamp { secs: 0, nanos: 0 },
