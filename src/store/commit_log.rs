@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::{Durability, StoreError, files};
 use crate::base::disk::{Disk, DiskFile, OpenMode};
-use crate::base::sync::{Mutex, RwLock};
+use crate::base::sync::{Mutex, RwLock, RwLockReadGuard};
 use crate::format::commit_log::{
     CommitLogError, CommitRecord, HEADER_BYTES, RECORD_BYTES, Tally, decode_header, decode_record,
     encode_header, encode_record,
@@ -48,6 +48,8 @@ struct State {
     synced: u64,
     /// The last sync failed.
     sync_failed: bool,
+    /// Replacing the list failed, and the file that is open may not be the one of its name.
+    misplaced: bool,
 }
 
 impl State {
@@ -94,6 +96,7 @@ impl CommitLog {
             // What the last durable state counts is durable, and the rest is listed again.
             synced: end,
             sync_failed: false,
+            misplaced: false,
         };
         Ok(Self { disk: Arc::clone(disk), path, file, state: Mutex::new(state) })
     }
@@ -111,11 +114,8 @@ impl CommitLog {
     /// Lists a commit, unless it is listed already. On return it survives the end of the process;
     /// with [`Durability::Strict`] it is durable. After a failure the list is as it was.
     pub fn append(&self, record: CommitRecord, durability: Durability) -> Result<(), StoreError> {
-        let Some(file) = &self.file else {
-            return Err(StoreError::ReadOnly { path: self.path.clone() });
-        };
         let failed = |error| StoreError::io("writing", &self.path, error);
-        let file = file.read();
+        let file = self.file()?;
         let mut state = self.state.lock();
         let at = state.records.len();
         if !state.positions().contains_key(&record.id) {
@@ -141,10 +141,7 @@ impl CommitLog {
     /// Forgets the commits that were listed since there were these. What is listed after that
     /// again takes their place. Fails if one of these is lost, and then forgets nothing.
     pub fn cut(&self, earlier: Tally) -> Result<(), StoreError> {
-        let Some(file) = &self.file else {
-            return Err(StoreError::ReadOnly { path: self.path.clone() });
-        };
-        let file = file.read();
+        let file = self.file()?;
         let mut state = self.state.lock();
         let len = find_earlier(&state.records, state.dropped, earlier).ok_or_else(|| {
             let detail =
@@ -163,26 +160,58 @@ impl CommitLog {
         Ok(())
     }
 
-    /// Lists only the commits of which `keep` says so, durably. Nobody may append meanwhile but
-    /// through this list. Whoever reads it in another process finds the old list or the new one.
+    /// Lists only the commits of which `keep` says so, durably. After a failure the list is as it was.
+    /// Nobody may append meanwhile but through this list. Whoever reads it in another process finds the old list or the new one.
     pub fn retain(&self, keep: impl Fn(&CommitId) -> bool) -> Result<(), StoreError> {
-        let Some(file) = &self.file else {
-            return Err(StoreError::ReadOnly { path: self.path.clone() });
-        };
+        let Some(file) = &self.file else { return Err(self.read_only()) };
         let mut file = file.write();
         let mut state = self.state.lock();
-        let kept: Vec<CommitRecord> =
-            state.records.iter().filter(|record| keep(&record.id)).copied().collect();
+        let kept = state.records.iter().filter(|record| keep(&record.id)).copied().collect();
+        self.replace(&mut file, &mut state, kept)
+    }
+
+    /// The open file, which is that of the list's name.
+    fn file(&self) -> Result<RwLockReadGuard<'_, Box<dyn DiskFile>>, StoreError> {
+        let Some(lock) = &self.file else { return Err(self.read_only()) };
+        loop {
+            let file = lock.read();
+            if !self.state.lock().misplaced {
+                return Ok(file);
+            }
+            drop(file);
+            let mut file = lock.write();
+            let mut state = self.state.lock();
+            if state.misplaced {
+                let records = state.records.to_vec();
+                self.replace(&mut file, &mut state, records)?;
+            }
+        }
+    }
+
+    fn read_only(&self) -> StoreError {
+        StoreError::ReadOnly { path: self.path.clone() }
+    }
+
+    /// Puts a list with these records in place of the one there is, durably. After a failure nobody
+    /// knows which of both the disk has: before anything else is done, the list as it was is written
+    /// anew.
+    fn replace(
+        &self,
+        file: &mut Box<dyn DiskFile>,
+        state: &mut State,
+        records: Vec<CommitRecord>,
+    ) -> Result<(), StoreError> {
         let tally = state.tally;
-        let dropped = tally.minus(Tally::of(&kept));
+        let dropped = tally.minus(Tally::of(&records));
         let mut bytes = encode_header(dropped).to_vec();
-        bytes.extend(kept.iter().flat_map(encode_record));
+        bytes.extend(records.iter().flat_map(encode_record));
+        state.misplaced = true;
         files::replace(&*self.disk, &self.path, &bytes, Durability::Strict)?;
         let open = self.disk.open(&self.path, OpenMode::Write);
         *file = open.map_err(|error| StoreError::io("opening", &self.path, error))?;
         let end = bytes.len() as u64;
         *state = State {
-            records: Arc::new(kept),
+            records: Arc::new(records),
             dropped,
             tally,
             positions: None,
@@ -190,14 +219,17 @@ impl CommitLog {
             torn: false,
             synced: end,
             sync_failed: false,
+            misplaced: false,
         };
         Ok(())
     }
 
     /// Makes everything that was appended durable.
     pub fn sync(&self) -> Result<(), StoreError> {
-        let Some(file) = &self.file else { return Ok(()) };
-        let file = file.read();
+        if self.file.is_none() {
+            return Ok(());
+        }
+        let file = self.file()?;
         let (end, again) = {
             let mut state = self.state.lock();
             let failed_before = std::mem::replace(&mut state.sync_failed, true);
@@ -316,11 +348,14 @@ fn read_all(disk: &dyn Disk, path: &Path) -> Result<List, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::CommitLog;
+    use crate::base::disk::sim::SimDisk;
     use crate::base::disk::{Disk, RealDisk};
     use crate::format::commit_log::{CommitRecord, HEADER_BYTES, RECORD_BYTES};
     use crate::model::{CommitId, IdPrefix, ObjectId, Timestamp};
     use crate::store::{Durability, StoreError};
+    use rustix::io::Errno;
     use std::fs;
+    use std::path::Path;
     use std::sync::Arc;
 
     fn disk() -> Arc<dyn Disk> {
@@ -396,6 +431,43 @@ mod tests {
         fs::write(&path, &bytes).unwrap();
         let error = CommitLog::open(&disk(), path, false).unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { offset: 0, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_replaced_or_opened_again_goes_on_where_its_name_is() {
+        type Fault = fn(&SimDisk, u64);
+        let faults: [Fault; 2] = [
+            |disk, at| disk.fail_at(disk.steps() + at, Errno::IO),
+            |disk, at| {
+                disk.fail_read_at(disk.reads() + at);
+            },
+        ];
+        let top = Path::new("/top");
+        let path = top.join("commits");
+        for fault in faults {
+            let mut failures = 0;
+            for at in 0..12 {
+                let disk = SimDisk::new(top);
+                CommitLog::create(&*disk.handle(), &path).unwrap();
+                let log = CommitLog::open(&disk.handle(), path.clone(), false).unwrap();
+                for n in 0..3 {
+                    log.append(record(n), Durability::Strict).unwrap();
+                }
+                fault(&disk, at);
+                let retained = log.retain(|id| *id != record(1).id);
+                disk.mend();
+                log.append(record(3), Durability::Strict).unwrap();
+                let expected: &[u8] = if retained.is_ok() { &[0, 2, 3] } else { &[0, 1, 2, 3] };
+                let expected: Vec<_> = expected.iter().map(|n| record(*n)).collect();
+                assert_eq!(log.records().to_vec(), expected, "{at}");
+                let disk = disk.after_power_loss(at);
+                let again = CommitLog::open(&disk.handle(), path.clone(), false).unwrap();
+                assert_eq!(again.records().to_vec(), expected, "{at}");
+                assert_eq!(again.tally(), log.tally(), "{at}");
+                failures += u64::from(retained.is_err());
+            }
+            assert!(failures > 0);
+        }
     }
 
     #[test]
