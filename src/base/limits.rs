@@ -35,6 +35,22 @@ pub const AUTHOR_BYTES_MAX: usize = 1024;
 pub const DEEDS_MAX: usize = 1024;
 /// So many deeds of an operation log are put into an object of their own.
 pub const DEEDS_PER_BLOCK: usize = 32;
+/// Longest name of a process that is kept: what the kernel lets any have, some of its own apart.
+pub const WRITER_NAME_BYTES_MAX: usize = 64;
+/// Most processes whose names a thread that answers requests keeps at hand.
+pub const WRITERS_AT_HAND_MAX: usize = 16;
+/// How long the name of a process is taken to be what it was. Asking the kernel again costs 1 µs,
+/// so one who writes all the time pays half a hundredth for it, and a program that is started in the
+/// place of another one hardly comes to write anything as soon as that.
+pub const WRITER_FRESH: Duration = Duration::from_micros(200);
+/// Longest path of which it is kept who changed it (Linux's `PATH_MAX`).
+pub const PROVENANCE_PATH_BYTES_MAX: usize = 4096;
+/// From this size on a block of provenance is ended and the next one begun.
+pub const PROVENANCE_BLOCK_BYTES: usize = 256 * 1024;
+/// Most blocks that tell of one commit; the oldest are forgotten.
+pub const PROVENANCE_BLOCKS_MAX: u64 = 64 * 1024;
+/// Most blocks that one block follows directly.
+pub const PROVENANCE_HEADS_MAX: usize = 8;
 /// Most parents of a commit.
 pub const PARENTS_MAX: usize = 16;
 

@@ -1,6 +1,7 @@
 //! Commits, for people and for programs.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -9,7 +10,8 @@ use super::error::{CliError, flat};
 use super::paint::{Ink, Paint};
 use super::place::View;
 use super::time;
-use crate::model::{Commit, CommitId, Timestamp};
+use super::who::{JsonBy, Who};
+use crate::model::{Commit, CommitId, Timestamp, Writer};
 use crate::worktree::Change;
 
 /// The names that point to commits: HEAD and the tags.
@@ -90,15 +92,24 @@ pub(super) fn header(id: &CommitId, commit: &Commit, labels: &Labels, paint: Pai
     lines
 }
 
+/// What a commit changed, and who made each of these changes.
+pub(super) struct Made<'a> {
+    pub(super) changes: &'a [Change],
+    pub(super) makers: &'a [Option<Arc<Writer>>],
+    pub(super) who: &'a Who,
+}
+
 /// A commit in JSON:
 ///
 /// ```json
 /// {"id":"64 hex digits","root":"64 hex digits","parents":["64 hex digits"],
 ///  "time":"2026-03-01T11:00:00.500000000Z","author":"root","message":"","head":true,"tags":["v1"],
-///  "changes":[{"change":"added","path":"a","old":null,"new":{"kind":"file","size":3}}]}
+///  "changes":[{"change":"added","path":"a","old":null,"new":{"kind":"file","size":3},
+///              "by":{"command":"cp","uid":0,"user":"root"}}]}
 /// ```
 ///
-/// `changes`, against the first parent or an empty tree, is there only where it was asked for.
+/// `changes`, against the first parent or an empty tree, is there only where it was asked for, and
+/// `by` is null where nobody knows who made the change.
 #[derive(Debug, Serialize)]
 pub(super) struct JsonCommit<'a> {
     id: String,
@@ -110,7 +121,14 @@ pub(super) struct JsonCommit<'a> {
     head: bool,
     tags: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    changes: Option<Vec<JsonChangeWithSizes>>,
+    changes: Option<Vec<JsonMade>>,
+}
+
+#[derive(Debug, Serialize)]
+struct JsonMade {
+    #[serde(flatten)]
+    change: JsonChangeWithSizes,
+    by: Option<JsonBy>,
 }
 
 impl<'a> JsonCommit<'a> {
@@ -119,8 +137,16 @@ impl<'a> JsonCommit<'a> {
         id: &CommitId,
         commit: &'a Commit,
         labels: &'a Labels,
-        changes: Option<&[Change]>,
+        made: Option<Made<'_>>,
     ) -> Self {
+        let with_makers = |Made { changes, makers, who }: Made<'_>| {
+            let both = changes.iter().zip(makers);
+            both.map(|(change, by)| JsonMade {
+                change: change.into(),
+                by: by.as_ref().map(|writer| who.json(writer)),
+            })
+            .collect()
+        };
         Self {
             id: id.to_string(),
             root: commit.root.to_string(),
@@ -130,7 +156,7 @@ impl<'a> JsonCommit<'a> {
             message: &commit.message,
             head: labels.head == Some(*id),
             tags: labels.tags_of(id),
-            changes: changes.map(|changes| changes.iter().map(Into::into).collect()),
+            changes: made.map(with_makers),
         }
     }
 }

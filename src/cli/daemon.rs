@@ -18,12 +18,13 @@ use super::error::CliError;
 use super::gc::{JsonCollected, JsonProgress};
 use super::mountinfo::MountEntry;
 use super::paths::parse_path;
-use crate::base::limits::WRITE_BYTES_MAX;
+use crate::base::limits::{PROVENANCE_HEADS_MAX, WRITE_BYTES_MAX};
 use crate::model::{CommitId, ObjectId, RootId};
 use crate::repo::{ConfigRequest, GcRequest, TagRequest};
 use crate::vfs::deeds::{JsonDeed, JsonTagged, JsonUndone};
 
 const COMMIT_XATTR: &str = "user.vst.commit";
+const CHANGES_BY_XATTR: &str = "user.vst.changes-by";
 /// Answers are a line or two; longer ones are not looked at to the end.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -88,6 +89,21 @@ impl Daemon {
                 text.parse().map(Some).map_err(|_| CliError::Answer { path, answer: text })
             }
             Err(Errno::NODATA) => Ok(None),
+            Err(errno) => Err(self.failure("asking", errno.into())),
+        }
+    }
+
+    /// The blocks that tell who changed what since the head, all of which the store has then.
+    pub(super) fn changes_by(&self) -> Result<Vec<ObjectId>, CliError> {
+        let mut value = [0; PROVENANCE_HEADS_MAX * (ObjectId::HEX_DIGITS + 1)];
+        match rustix::fs::getxattr(&self.mountpoint, CHANGES_BY_XATTR, &mut value[..]) {
+            Ok(len) => {
+                let text = String::from_utf8_lossy(&value[..len]).into_owned();
+                let path = self.mountpoint.clone();
+                let ids = text.split_whitespace().map(str::parse).collect::<Result<_, _>>();
+                ids.map_err(|_| CliError::Answer { path, answer: text })
+            }
+            Err(Errno::NODATA) => Ok(Vec::new()),
             Err(errno) => Err(self.failure("asking", errno.into())),
         }
     }

@@ -164,7 +164,11 @@ pub(super) fn run(
 /// Makes a store that was named, where there is nothing.
 fn make_store(store: Option<&Path>) -> Result<(), CliError> {
     let Some(store) = store.filter(|store| !store.exists()) else { return Ok(()) };
-    let options = RepoOptions { author: users::author(), ..RepoOptions::default() };
+    let options = RepoOptions {
+        author: users::author(),
+        writer: Some(users::writer()),
+        ..RepoOptions::default()
+    };
     Ok(Repo::open(store, options)?.close()?)
 }
 

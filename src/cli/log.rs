@@ -6,11 +6,12 @@ use std::path::Path;
 use clap::Args;
 
 use super::changes::{summary, text_with_sizes};
-use super::commit_view::{JsonCommit, Labels, line};
+use super::commit_view::{JsonCommit, Labels, Made, line};
 use super::error::CliError;
 use super::patch::{self, CONTEXT_LINES, Detail};
 use super::place::{Place, View};
 use super::terminal::Terminal;
+use super::who::Who;
 use crate::base::limits::SIMILARITY_MIN;
 use crate::model::Commit;
 use crate::repo::LogEntry;
@@ -35,7 +36,7 @@ pub(super) struct LogArgs {
     /// Show all snapshots of the store, not only those that HEAD builds on
     #[arg(short, long)]
     all: bool,
-    /// Show what each commit changed, with sizes
+    /// Show what each commit changed, with sizes and who changed it
     #[arg(long)]
     stat: bool,
     /// Show the lines that each commit changed, as `vst diff --patch` does
@@ -70,10 +71,14 @@ pub(super) fn run(
     let max = args.max_count.unwrap_or(usize::MAX);
     let walk =
         Walk { view: &view, paths: &paths, all: args.all, max, changes: args.stat || args.patch };
+    let who = Who::new();
     if args.json {
         let mut array = terminal.json_array()?;
         walk.each(&mut |LogEntry { id, commit }, changes| {
-            Ok(array.push(&JsonCommit::new(id, commit, &labels, changes))?)
+            let makers = changes.map(|changes| view.history.who_made(id, changes)).transpose()?;
+            let made = changes.zip(makers.as_deref());
+            let made = made.map(|(changes, makers)| Made { changes, makers, who: &who });
+            Ok(array.push(&JsonCommit::new(id, commit, &labels, made))?)
         })?;
         return Ok(array.finish()?);
     }
@@ -84,8 +89,10 @@ pub(super) fn run(
         terminal.line(&line(id, commit, &labels, paint))?;
         let Some(changes) = changes else { return Ok(()) };
         if args.stat {
-            for change in changes {
-                terminal.line(&format!("    {}", text_with_sizes(change, paint)))?;
+            let makers = view.history.who_made(id, changes)?;
+            for (change, by) in changes.iter().zip(&makers) {
+                let by = who.text(by.as_ref(), paint);
+                terminal.line(&format!("    {}{by}", text_with_sizes(change, paint)))?;
             }
             terminal.line(&format!("    {}", summary(changes)))?;
             terminal.line("")?;

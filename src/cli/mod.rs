@@ -5,6 +5,7 @@
 //! code is 0 if all was done, 1 if something failed and 2 if the command was not understood.
 
 mod advice;
+mod blame_file;
 mod cat;
 mod changes;
 mod commit;
@@ -46,6 +47,7 @@ mod usage;
 mod users;
 mod verify;
 mod watch;
+mod who;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,7 +81,7 @@ A first look:
   vst commit -m 'a beginning'      prints the id of the snapshot
   vst status                       what changed since
   vst diff -p                      and how, line by line
-  vst log --stat                   all snapshots, and what changed in each
+  vst log --stat                   all snapshots, what changed in each, and who changed it
   vst cat HEAD~1:file              a file as it was before the last one
   vst restore HEAD~1 file          and bring it back
   vst undo                         and take that back
@@ -125,6 +127,7 @@ enum Command {
     Status(status::StatusArgs),
     Diff(diff::DiffArgs),
     Log(log::LogArgs),
+    BlameFile(blame_file::BlameFileArgs),
     Show(show::ShowArgs),
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
@@ -177,6 +180,7 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
         Command::Status(args) => status::run(args, store, terminal),
         Command::Diff(args) => diff::run(args, store, terminal),
         Command::Log(args) => log::run(args, store, terminal),
+        Command::BlameFile(args) => blame_file::run(args, store, terminal),
         Command::Show(args) => show::run(args, store, terminal),
         Command::Ls(args) => ls::run(args, store, terminal),
         Command::Cat(args) => cat::run(args, store, terminal),
@@ -216,6 +220,7 @@ mod tests {
             "diff a",
             "log",
             "show a",
+            "blame-file a",
             "ls a",
             "cat a:b",
             "restore a",

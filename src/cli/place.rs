@@ -12,11 +12,13 @@ use super::error::{CliError, report_line};
 use super::mountinfo::{MountEntry, MountTable};
 use super::paths::path_text;
 use super::users;
+use super::who::Makers;
 use crate::base::disk::{Disk, RealDisk};
 use crate::base::limits::{OBJECT_CACHE_BYTES, WATCH_CLOSE_LOOKS_MAX, WATCH_INTERVAL};
 use crate::model::{CommitId, Config, RootId};
 use crate::repo::{History, Mended, Repo, RepoError, RepoOptions, Verified, mend, verify};
 use crate::store::{OpenOptions, Progress, Store, StoreError};
+use crate::worktree::Change;
 
 /// The store that a command is about.
 pub(super) struct Place {
@@ -144,6 +146,19 @@ impl Place {
         Ok((root, self.view()?))
     }
 
+    /// Who made changes since the head, where that is known.
+    pub(super) fn who_made_since_head(
+        &self,
+        view: &View,
+        changes: &[Change],
+    ) -> Result<Makers, CliError> {
+        let blocks = match self.daemon.as_ref().or(self.reader.as_ref()) {
+            Some(daemon) => daemon.changes_by()?,
+            None => view.history.changes_by_since_head()?,
+        };
+        Ok(view.history.who_made_by(&blocks, changes)?)
+    }
+
     /// Brings what a process that died had left in the journal into the history.
     fn recover(&self) {
         let repo = Repo::open(&self.store, RepoOptions::default());
@@ -177,7 +192,11 @@ impl Place {
         // Opening a repository makes one where there is none, and that is not wanted here.
         let options = OpenOptions { read_only: true, ..OpenOptions::default() };
         drop(Store::open(&self.store, options)?);
-        let options = RepoOptions { author: users::author(), ..RepoOptions::default() };
+        let options = RepoOptions {
+            author: users::author(),
+            writer: Some(users::writer()),
+            ..RepoOptions::default()
+        };
         let repo =
             Repo::open(&self.store, options).map_err(|error| match (error, &self.reader) {
                 (RepoError::Store(StoreError::Locked { .. }), Some(reader)) => reader.read_only(),

@@ -6,13 +6,14 @@ use std::path::Path;
 use clap::Args;
 
 use super::changes::{summary, text_with_sizes};
-use super::commit_view::{JsonCommit, Labels, header};
+use super::commit_view::{JsonCommit, Labels, Made, header};
 use super::error::{CliError, flat};
 use super::log::changes;
 use super::patch::{self, CONTEXT_LINES, Detail};
 use super::place::Place;
 use super::revision::Named;
 use super::terminal::Terminal;
+use super::who::Who;
 
 /// Show a commit: its ids, who made it when, its message, and what it changed
 ///
@@ -56,8 +57,10 @@ pub(super) fn run(
     }
     let labels = Labels::read(&view)?;
     let changes = changes(&view, &named.commit)?;
+    let (who, makers) = (Who::new(), view.history.who_made(&named.id, &changes)?);
     if args.json {
-        let json = JsonCommit::new(&named.id, &named.commit, &labels, Some(&changes));
+        let made = Some(Made { changes: &changes, makers: &makers, who: &who });
+        let json = JsonCommit::new(&named.id, &named.commit, &labels, made);
         return Ok(terminal.json(&json)?);
     }
     let paint = terminal.paint();
@@ -71,8 +74,9 @@ pub(super) fn run(
         patch::print(changes, Detail { stat: args.stat, context }, src, terminal)?;
         return Ok(());
     }
-    for change in &changes {
-        terminal.line(&text_with_sizes(change, paint))?;
+    for (change, by) in changes.iter().zip(&makers) {
+        let by = who.text(by.as_ref(), paint);
+        terminal.line(&format!("{}{by}", text_with_sizes(change, paint)))?;
     }
     terminal.line(&summary(&changes))?;
     Ok(())

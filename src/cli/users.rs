@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
+
+use crate::model::Writer;
 
 /// Names by number, as a file like `/etc/passwd` or `/etc/group` has them.
 pub(super) struct Names {
@@ -53,6 +56,11 @@ pub(super) fn author() -> String {
     }
     let uid = rustix::process::getuid().as_raw();
     Names::users().find(uid).map_or_else(|| format!("uid {uid}"), str::to_owned)
+}
+
+/// Who changes files where a command does it itself: the command.
+pub(super) fn writer() -> Arc<Writer> {
+    Arc::new(Writer::this_process())
 }
 
 #[cfg(test)]

@@ -49,13 +49,15 @@ dropped and has not taken away yet.";
 ///  "repaired":[{"file":"packs/0000000000000001.pack","done":"rebuilt its index …"}],
 ///  "findings":[{"part":"object","file":"packs/0000000000000001.pack","offset":16,
 ///               "detail":"…","object":"64 hex digits","spare":false}],
-///  "hurt":[{"commit":"64 hex digits","paths":[{"path":"a/b","object":"64 hex digits"}],"more":0}]}
+///  "hurt":[{"commit":"64 hex digits","writers_only":false,
+///           "paths":[{"path":"a/b","object":"64 hex digits"}],"more":0}]}
 /// ```
 ///
 /// `part` is `format`, `ref`, `commit-list`, `state-list`, `config`, `journal`, `pack-header`,
 /// `pack-index` or `object`. `offset` and `object` are `null` where there is none. `spare` tells that another
 /// copy of the object is good, so that nothing is hurt. `commit` is `null` for the working tree as
-/// it was last saved. `more` counts the paths that are hurt and not listed.
+/// it was last saved. `writers_only` tells that the tree of the commit is whole, and only who made
+/// its changes cannot be told. `more` counts the paths that are hurt and not listed.
 #[derive(Debug, Serialize)]
 struct JsonVerified {
     damaged: bool,
@@ -88,6 +90,7 @@ struct JsonFinding {
 #[derive(Debug, Serialize)]
 struct JsonHurt {
     commit: Option<String>,
+    writers_only: bool,
     paths: Vec<JsonHurtPath>,
     more: u64,
 }
@@ -155,6 +158,14 @@ fn report(found: &Verified, terminal: &mut Terminal) -> Result<(), CliError> {
     for Hurt { holder, paths, more } in found.hurt.iter().rev() {
         let holder = match holder {
             Holder::Commit(id) => format!("commit {}", id.object().short()),
+            Holder::Writers(id) => {
+                let commit = id.object().short();
+                let object = paths.first().map(|(_, object)| object.short());
+                let object = object.map(|object| format!("  (object {object})"));
+                let object = object.unwrap_or_default();
+                terminal.line(&format!("hurts who changed what in commit {commit}{object}"))?;
+                continue;
+            }
             Holder::Worktree => "the working tree".to_owned(),
         };
         for (path, object) in paths {
@@ -236,9 +247,10 @@ impl From<&Hurt> for JsonHurt {
         };
         Self {
             commit: match &hurt.holder {
-                Holder::Commit(id) => Some(id.to_string()),
+                Holder::Commit(id) | Holder::Writers(id) => Some(id.to_string()),
                 Holder::Worktree => None,
             },
+            writers_only: matches!(hurt.holder, Holder::Writers(_)),
             paths: hurt.paths.iter().map(path).collect(),
             more: hurt.more,
         }

@@ -5,7 +5,7 @@
 //! | at | bytes | |
 //! |---|---|---|
 //! | 0 | 8 | `vst cmts` |
-//! | 8 | 4 | version, 2 |
+//! | 8 | 4 | version, 3 |
 //! | 12 | 4 | zero |
 //! | 16 | 8 | how many commits were listed once and have been dropped |
 //! | 24 | 4 | the sum of the checksums of their records, without what does not fit 32 bits |
@@ -14,14 +14,15 @@
 //! So what there is in the list and what was dropped make a [`Tally`] that only grows. A state of
 //! the worktree has it as it was then, and with that tells whether the list has lost a record.
 //!
-//! Record, 48 bytes:
+//! Record, 80 bytes:
 //!
 //! | at | bytes | |
 //! |---|---|---|
 //! | 0 | 32 | id of the commit |
 //! | 32 | 8 | its time: seconds since 1970, i64 |
 //! | 40 | 4 | nanoseconds, below 10^9 |
-//! | 44 | 4 | checksum of the 44 bytes before |
+//! | 44 | 32 | id of the block that tells who made its changes: see `format::provenance`; zeros if nothing does |
+//! | 76 | 4 | checksum of the 76 bytes before |
 //!
 //! A record that does not check is no commit. Behind the last one that does, it is what a dead
 //! writer left; the next writer begins there.
@@ -31,10 +32,12 @@ use crate::model::{CommitId, ObjectId, Timestamp};
 /// Length of the header.
 pub const HEADER_BYTES: usize = 32;
 /// Length of a record.
-pub const RECORD_BYTES: usize = 48;
+pub const RECORD_BYTES: usize = 80;
+/// Where a record has its checksum.
+const SUM_AT: usize = RECORD_BYTES - 4;
 
 const MAGIC: &[u8; 8] = b"vst cmts";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// One snapshot, as listings know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct CommitRecord {
     pub id: CommitId,
     /// When it was asked for.
     pub time: Timestamp,
+    /// The block that tells who made its changes, if anything is known of that.
+    pub changes_by: Option<ObjectId>,
 }
 
 /// How many commits there are, and what differs if they are others.
@@ -124,7 +129,7 @@ pub fn decode_header(bytes: &[u8]) -> Result<Tally, CommitLogError> {
 }
 
 fn record_sum(record: &[u8; RECORD_BYTES]) -> u32 {
-    u32::from_le_bytes(std::array::from_fn(|i| record[44 + i]))
+    u32::from_le_bytes(std::array::from_fn(|i| record[SUM_AT + i]))
 }
 
 /// Writes a record.
@@ -133,8 +138,11 @@ pub fn encode_record(record: &CommitRecord) -> [u8; RECORD_BYTES] {
     bytes[..32].copy_from_slice(record.id.object().as_bytes());
     bytes[32..40].copy_from_slice(&record.time.secs.to_le_bytes());
     bytes[40..44].copy_from_slice(&record.time.nanos.to_le_bytes());
-    let sum = crc32c::crc32c(&bytes[..44]);
-    bytes[44..].copy_from_slice(&sum.to_le_bytes());
+    if let Some(block) = &record.changes_by {
+        bytes[44..SUM_AT].copy_from_slice(block.as_bytes());
+    }
+    let sum = crc32c::crc32c(&bytes[..SUM_AT]);
+    bytes[SUM_AT..].copy_from_slice(&sum.to_le_bytes());
     bytes
 }
 
@@ -143,14 +151,16 @@ pub fn decode_record(bytes: &[u8; RECORD_BYTES]) -> Result<CommitRecord, CommitL
     let (id, rest) = bytes.split_first_chunk::<32>().ok_or(CommitLogError::Record)?;
     let (secs, rest) = rest.split_first_chunk::<8>().ok_or(CommitLogError::Record)?;
     let (nanos, rest) = rest.split_first_chunk::<4>().ok_or(CommitLogError::Record)?;
+    let (block, rest) = rest.split_first_chunk::<32>().ok_or(CommitLogError::Record)?;
     let (sum, _) = rest.split_first_chunk::<4>().ok_or(CommitLogError::Record)?;
     let nanos = u32::from_le_bytes(*nanos);
-    if crc32c::crc32c(&bytes[..44]) != u32::from_le_bytes(*sum) || nanos >= 1_000_000_000 {
+    if crc32c::crc32c(&bytes[..SUM_AT]) != u32::from_le_bytes(*sum) || nanos >= 1_000_000_000 {
         return Err(CommitLogError::Record);
     }
     Ok(CommitRecord {
         id: CommitId::new(ObjectId::from_bytes(*id)),
         time: Timestamp { secs: i64::from_le_bytes(*secs), nanos },
+        changes_by: (*block != [0; 32]).then(|| ObjectId::from_bytes(*block)),
     })
 }
 
@@ -161,6 +171,7 @@ mod tests {
         encode_header, encode_record,
     };
     use crate::model::{CommitId, ObjectId, Timestamp};
+    use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
     #[test]
@@ -168,6 +179,7 @@ mod tests {
         let record = CommitRecord {
             id: CommitId::new(ObjectId::from_bytes([9; 32])),
             time: Timestamp { secs: -5, nanos: 999_999_999 },
+            changes_by: Some(ObjectId::from_bytes([8; 32])),
         };
         let bytes = encode_record(&record);
         assert_eq!(decode_record(&bytes), Ok(record));
@@ -192,6 +204,7 @@ mod tests {
         let record = |n: u8| CommitRecord {
             id: CommitId::new(ObjectId::from_bytes([n; 32])),
             time: Timestamp { secs: 7, nanos: 0 },
+            changes_by: None,
         };
         let all = Tally::of(&[record(1), record(2), record(3)]);
         assert_eq!(all, Tally::of(&[record(3), record(1), record(2)]));
@@ -205,12 +218,13 @@ mod tests {
         #[test]
         fn records_round_trip_and_any_bytes_fail_cleanly(
             id in any::<[u8; 32]>(), secs in any::<i64>(), nanos in 0u32..1_000_000_000,
-            noise in any::<[u8; RECORD_BYTES]>(),
+            block in any::<Option<[u8; 32]>>(), noise in vec(any::<u8>(), RECORD_BYTES),
         ) {
             let id = CommitId::new(ObjectId::from_bytes(id));
-            let record = CommitRecord { id, time: Timestamp { secs, nanos } };
+            let changes_by = block.map(ObjectId::from_bytes);
+            let record = CommitRecord { id, time: Timestamp { secs, nanos }, changes_by };
             prop_assert_eq!(decode_record(&encode_record(&record)), Ok(record));
-            let _ = decode_record(&noise);
+            let _ = decode_record(noise.first_chunk().unwrap());
             let _ = decode_header(&noise);
         }
     }

@@ -5,7 +5,7 @@
 //! | at | bytes | |
 //! |---|---|---|
 //! | 0 | 8 | `vst jrnl` |
-//! | 8 | 4 | version, 2 |
+//! | 8 | 4 | version, 3 |
 //! | 12 | 4 | zero |
 //! | 16 | 8 | number of the segment |
 //! | 24 | 16 | what tells this run of the machine from others (the kernel's boot id) |
@@ -38,13 +38,18 @@
 //! fields = kind:u8 …
 //! 0 void         0:u8*                   stands where a record was never completed, and has its
 //!                                        payload, whatever that is
-//! 1 operations   count:varint op*        see `format::op`; what writes write is the payload
+//! 1 operations   by count:varint op*     see `format::op`; what writes write is the payload
 //! 2 mark                                 the tree as it is here may become a commit
 //! 3 commit       id author:string message:string time
 //!                                        the tree at the last mark became this commit
 //! 4 switch       id                      the worktree becomes what this state of it tells
 //! 5 deed         deed                    see `format::deed`: the head moved, and the tree stayed
+//! by     = 0:u8 | 1:u8 writer            who did it, if that is known; see `format::provenance`
 //! ```
+//!
+//! Every record of operations has its writer, a dozen bytes most often, rather than only those at
+//! which it changes: a record that was never completed is skipped, and a checkpoint cuts off all
+//! before it, and neither must take along who did what comes after.
 //!
 //! Behind the last record lie zeros, or the file ends.
 
@@ -52,8 +57,9 @@ use super::bytes::{FormatError, Reader, put_string, put_time, put_varint};
 use super::commit::read_text;
 use super::deed::{put_deed, read_deed};
 use super::op::{LocatedOp, read_op};
+use super::provenance::{put_writer, read_writer};
 use crate::base::limits::{AUTHOR_BYTES_MAX, MESSAGE_BYTES_MAX};
-use crate::model::{CommitId, Deed, ObjectId, Timestamp};
+use crate::model::{CommitId, Deed, ObjectId, Timestamp, Writer};
 
 /// Length of the header of a segment.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
@@ -65,7 +71,7 @@ pub const DURABLE_BYTES: usize = 16;
 pub const RECORD_HEADER_BYTES: usize = 16;
 
 const MAGIC: &[u8; 8] = b"vst jrnl";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 const VOID: u8 = 0;
 const OPS: u8 = 1;
@@ -79,8 +85,8 @@ const DEED: u8 = 5;
 pub enum Record {
     /// Nothing: it was begun and never completed.
     Void,
-    /// Operations that were done together.
-    Ops(Vec<LocatedOp>),
+    /// Operations that were done together, and who did them, if that is known.
+    Ops(Option<Writer>, Vec<LocatedOp>),
     /// The tree as it is here may become a commit.
     Mark,
     /// The tree at the last mark became a commit.
@@ -218,9 +224,13 @@ pub fn seal_record(record: &mut [u8], seq: u64, payload_len: usize, payload_sum:
     header[12..].copy_from_slice(&record_sum(seq, &copy, fields).to_le_bytes());
 }
 
-/// Begins the fields of a record with operations: their number, then the operations themselves.
-pub fn put_ops_header(out: &mut Vec<u8>, count: usize) {
-    out.push(OPS);
+/// Begins the fields of a record with operations: who did them, their number, then the operations
+/// themselves.
+pub fn put_ops_header(out: &mut Vec<u8>, by: Option<&Writer>, count: usize) {
+    out.extend_from_slice(&[OPS, u8::from(by.is_some())]);
+    if let Some(writer) = by {
+        put_writer(out, writer);
+    }
     put_varint(out, count as u64);
 }
 
@@ -261,12 +271,17 @@ pub fn decode_record(fields: &[u8], mut payload: &[u8]) -> Result<Record, Format
     let record = match reader.u8()? {
         VOID => return Ok(Record::Void),
         OPS => {
+            let by = match reader.u8()? {
+                0 => None,
+                1 => Some(read_writer(&mut reader)?),
+                _ => return Err(reader.error("neither a writer nor none")),
+            };
             let count = reader.varint()?;
             let mut ops = Vec::new();
             for _ in 0..count {
                 ops.push(read_op(&mut reader, &mut payload)?);
             }
-            Record::Ops(ops)
+            Record::Ops(by, ops)
         }
         MARK => Record::Mark,
         COMMIT => {

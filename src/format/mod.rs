@@ -11,6 +11,7 @@ pub mod journal;
 pub mod node;
 pub mod op;
 pub mod pack;
+pub mod provenance;
 pub mod ref_file;
 pub mod root;
 pub mod state_log;

@@ -3,7 +3,7 @@
 //! ```text
 //! worktree = "vw" version:u8(5) root:id side:id? places:id? tags:id? head:id? next_ino:varint
 //!            ctime:time segment:varint offset:varint seq:varint commits:varint sum:varint
-//!            ignored:id? ignored_side:id? rules:varint log
+//!            ignored:id? ignored_side:id? rules:varint log heads:varint id*
 //!            atime:time?                       ("id?" is u8 0, or u8 1 and an id; "atime" is left
 //!                                              out where there is none; the log is that of
 //!                                              `format::deed`)
@@ -22,7 +22,8 @@
 //! `segment`, `offset` and `seq` tell where in the journal the operations begin that the state does
 //! not have: the number of the segment, the offset in it, the number of the record. `commits`
 //! and `sum` are the tally of the commits that had been listed when the state was written, those
-//! that were dropped since among them: see `format::commit_log`.
+//! that were dropped since among them: see `format::commit_log`. `heads` are those of the blocks that
+//! tell who changed what since the head: see `format::provenance`.
 //!
 //! A side lies beside a node of a directory's tree and has as many items, in the same order.
 //! `links` is the number of names of files that have several, at the entry or below it, and the
@@ -38,6 +39,7 @@ use super::bytes::{FormatError, Reader, put_id_option, put_string, put_time, put
 use super::commit_log::Tally;
 use super::deed::DeedLogState;
 use super::journal::SEGMENT_HEADER_BYTES;
+use super::provenance::{put_heads, read_heads};
 use crate::base::limits::{INO_MAX, LINKS_MAX, NAME_BYTES_MAX};
 use crate::model::{CommitId, Ino, Name, NodeId, ObjectId, RootId, Timestamp};
 
@@ -75,6 +77,8 @@ pub struct WorktreeState {
     pub commits: Tally,
     /// What was done to it.
     pub log: DeedLogState,
+    /// The blocks that tell who changed what since the head, and what they follow.
+    pub changes_by: Vec<ObjectId>,
 }
 
 /// A place in the journal: before a record, or at the end.
@@ -121,6 +125,7 @@ impl WorktreeState {
         put_id_option(&mut out, self.ignored_side.as_ref());
         put_varint(&mut out, self.rule_files);
         self.log.put(&mut out);
+        put_heads(&mut out, &self.changes_by);
         if let Some(atime) = self.atime {
             put_time(&mut out, atime);
         }
@@ -150,6 +155,7 @@ impl WorktreeState {
             ignored_side: reader.id_option()?,
             rule_files: reader.varint()?,
             log: DeedLogState::read(&mut reader)?,
+            changes_by: read_heads(&mut reader)?,
         };
         if !reader.is_at_end() {
             state.atime = Some(reader.time()?);
@@ -276,6 +282,7 @@ fn count(reader: &mut Reader<'_>) -> Result<u64, FormatError> {
 #[cfg(test)]
 mod tests {
     use super::{JournalPosition, WorktreeState};
+    use crate::base::limits::PROVENANCE_HEADS_MAX;
     use crate::format::commit_log::Tally;
     use crate::format::deed::DeedLogState;
     use crate::model::{CommitId, Deed, DeedKind, NodeId, ObjectId, RootId, Timestamp};
@@ -290,7 +297,7 @@ mod tests {
         };
         let id = |byte| ObjectId::from_bytes([byte; 32]);
         for atime in [None, Some(Timestamp { secs: -1, nanos: 3 })] {
-            let state = WorktreeState {
+            let mut state = WorktreeState {
                 root: RootId::new(id(1)),
                 side: Some(id(2)),
                 places: None,
@@ -305,6 +312,7 @@ mod tests {
                 ignored_side: Some(id(7)),
                 rule_files: 300,
                 log: DeedLogState { first: 33, blocks: vec![id(5)], recent: vec![deed.clone(); 3] },
+                changes_by: vec![id(6); PROVENANCE_HEADS_MAX],
             };
             let bytes = state.encode();
             for len in 0..bytes.len() {
@@ -313,7 +321,9 @@ mod tests {
                 let unread = WorktreeState { atime: None, ..state.clone() };
                 assert!(part.is_err() || part == Ok(unread), "{len}");
             }
-            assert_eq!(WorktreeState::decode(&bytes), Ok(state));
+            assert_eq!(WorktreeState::decode(&bytes), Ok(state.clone()));
+            state.changes_by.push(id(7));
+            assert!(WorktreeState::decode(&state.encode()).is_err());
         }
     }
 }

@@ -124,12 +124,14 @@ impl Filesystem for Adapter {
         reply_entry(reply, made);
     }
 
-    fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        reply_empty(reply, guard("unlink", || self.0.unlink(parent.0, name.as_bytes())));
+    fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (caller, name) = (caller(req, 0), name.as_bytes());
+        reply_empty(reply, guard("unlink", || self.0.unlink(caller, parent.0, name)));
     }
 
-    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        reply_empty(reply, guard("rmdir", || self.0.rmdir(parent.0, name.as_bytes())));
+    fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (caller, name) = (caller(req, 0), name.as_bytes());
+        reply_empty(reply, guard("rmdir", || self.0.rmdir(caller, parent.0, name)));
     }
 
     fn symlink(
@@ -147,7 +149,7 @@ impl Filesystem for Adapter {
 
     fn rename(
         &self,
-        _req: &Request,
+        req: &Request,
         parent: INodeNo,
         name: &OsStr,
         newparent: INodeNo,
@@ -162,23 +164,25 @@ impl Filesystem for Adapter {
             _ => return reply.error(Errno::EINVAL),
         };
         let (from, to) = ((parent.0, name.as_bytes()), (newparent.0, newname.as_bytes()));
-        reply_empty(reply, guard("rename", || self.0.rename(from, to, mode)));
+        let caller = caller(req, 0);
+        reply_empty(reply, guard("rename", || self.0.rename(caller, from, to, mode)));
     }
 
     fn link(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         newparent: INodeNo,
         newname: &OsStr,
         reply: ReplyEntry,
     ) {
-        reply_entry(reply, guard("link", || self.0.link(ino.0, newparent.0, newname.as_bytes())));
+        let (caller, name) = (caller(req, 0), newname.as_bytes());
+        reply_entry(reply, guard("link", || self.0.link(caller, ino.0, newparent.0, name)));
     }
 
-    fn open(&self, _req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let open = convert::open_flags(flags);
-        match guard("open", || self.0.open(ino.0, open)) {
+    fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let (caller, open) = (caller(req, 0), convert::open_flags(flags));
+        match guard("open", || self.0.open(caller, ino.0, open)) {
             Ok(out) => {
                 // What a read-only open has to say when it is closed is nothing.
                 let flush = match open.write {
@@ -206,7 +210,7 @@ impl Filesystem for Adapter {
         let open = convert::open_flags(OpenFlags(flags));
         let made = guard("create", || {
             let made = self.0.create(caller, parent.0, name.as_bytes(), kind, mode, 0)?;
-            Ok((made, self.0.open(made.attr.ino, open)?))
+            Ok((made, self.0.open(caller, made.attr.ino, open)?))
         });
         match made {
             Ok((made, open)) => reply.created(
@@ -241,7 +245,7 @@ impl Filesystem for Adapter {
 
     fn write(
         &self,
-        _req: &Request,
+        req: &Request,
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -251,8 +255,8 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let how = convert::write_how(write_flags, flags);
-        match guard("write", || self.0.write(ino.0, fh.0, offset, data, how)) {
+        let (caller, how) = (caller(req, 0), convert::write_how(write_flags, flags));
+        match guard("write", || self.0.write(caller, (ino.0, fh.0), offset, data, how)) {
             // The kernel sends at most 16 MiB.
             Ok(()) => reply.written(data.len() as u32),
             Err(errno) => reply.error(errno),
@@ -276,12 +280,12 @@ impl Filesystem for Adapter {
         _req: &Request,
         ino: INodeNo,
         fh: FileHandle,
-        _flags: OpenFlags,
+        flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        self.0.release(ino.0, fh.0);
+        self.0.release(ino.0, fh.0, convert::open_flags(flags));
         reply.ok();
     }
 
@@ -408,8 +412,9 @@ impl Filesystem for Adapter {
         reply_xattr(reply, size, guard("listxattr", || self.0.listxattr(ino.0)));
     }
 
-    fn removexattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        reply_empty(reply, guard("removexattr", || self.0.removexattr(ino.0, name.as_bytes())));
+    fn removexattr(&self, req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (caller, name) = (caller(req, 0), name.as_bytes());
+        reply_empty(reply, guard("removexattr", || self.0.removexattr(caller, ino.0, name)));
     }
 
     fn fallocate(

@@ -57,6 +57,7 @@ pub(super) fn write_how(write: WriteFlags, flags: fuser::OpenFlags) -> WriteHow 
     WriteHow {
         kill_priv: write.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
         append: flags.0 & libc::O_APPEND != 0 && !mapped,
+        mapped,
     }
 }
 

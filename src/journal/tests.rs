@@ -25,7 +25,7 @@ fn write(n: u64, len: usize) -> Op {
 fn append(journal: &Journal, op: &Op) -> Result<(), JournalError> {
     let Op::Write { data, .. } = op else { panic!("a write") };
     let mut record = RecordBuffer::new();
-    put_ops_header(record.fields(), 1);
+    put_ops_header(record.fields(), None, 1);
     put_op(record.fields(), None, op);
     journal.reserve(data.len() as u64, Urgency::Ordinary)?;
     match journal.append(&mut record, data, crc32c::crc32c(data), 1)? {
@@ -38,7 +38,7 @@ fn recover(dir: &Path, from: JournalPosition) -> (Journal, Vec<Op>, Recovered) {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let mut ops = Vec::new();
     let (journal, found) = Journal::recover(&disk, dir, from, |record| {
-        let Record::Ops(located) = record else { panic!("operations") };
+        let Record::Ops(_, located) = record else { panic!("operations") };
         ops.extend(located.into_iter().map(|LocatedOp { op, .. }| op));
         Ok::<(), JournalError>(())
     })
@@ -113,7 +113,7 @@ fn a_record_without_its_payload_is_passed_over_for_good() {
     append(&journal, &before).unwrap();
     let Op::Write { data, .. } = &lost else { unreachable!() };
     let mut record = RecordBuffer::new();
-    put_ops_header(record.fields(), 1);
+    put_ops_header(record.fields(), None, 1);
     put_op(record.fields(), None, &lost);
     journal.reserve(data.len() as u64, Urgency::Ordinary).unwrap();
     let ticket = journal.append(&mut record, data, crc32c::crc32c(data), 1).unwrap();
@@ -132,7 +132,7 @@ fn a_payload_that_never_comes_fails_the_journal_until_it_is_cut() {
     let (journal, ..) = recover(dir.path(), START);
     let data = vec![1; 100_000];
     let mut record = RecordBuffer::new();
-    put_ops_header(record.fields(), 0);
+    put_ops_header(record.fields(), None, 0);
     journal.reserve(data.len() as u64, Urgency::Ordinary).unwrap();
     drop(journal.append(&mut record, &data, 0, 1).unwrap().expect("it is too long to be short"));
     assert!(matches!(append(&journal, &write(1, 1)), Err(JournalError::Failed { .. })));
@@ -188,7 +188,7 @@ fn many_who_append_and_sync_are_all_there() {
                     let op = write(thread * 1000 + n, if n % 5 == 0 { 30_000 } else { 20 });
                     let Op::Write { data, .. } = &op else { unreachable!() };
                     let mut record = RecordBuffer::new();
-                    put_ops_header(record.fields(), 1);
+                    put_ops_header(record.fields(), None, 1);
                     put_op(record.fields(), None, &op);
                     let ticket = {
                         let mut order = order.lock();
@@ -299,7 +299,7 @@ fn a_segment_that_was_made_ahead_is_not_begun_after_a_later_one() {
     let find = |disk: &SimDisk, from| {
         let mut found_ops = Vec::new();
         let found = Journal::recover(&disk.handle(), dir, from, |record| {
-            let Record::Ops(located) = record else { panic!("operations") };
+            let Record::Ops(_, located) = record else { panic!("operations") };
             for LocatedOp { op, .. } in located {
                 let Op::Write { offset, .. } = op else { panic!("a write") };
                 found_ops.push(offset);

@@ -10,6 +10,7 @@ mod name;
 mod object;
 mod op;
 mod time;
+mod writer;
 mod xattr;
 
 pub use commit::Commit;
@@ -22,4 +23,5 @@ pub use name::{Name, NameError};
 pub use object::{ObjectError, ObjectKind, ObjectSink, ObjectSource};
 pub use op::{Ino, NewNode, Op, RenameMode, SetAttr};
 pub use time::Timestamp;
+pub use writer::Writer;
 pub use xattr::Xattrs;

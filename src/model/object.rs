@@ -26,11 +26,13 @@ pub enum ObjectKind {
     Side = 6,
     /// The durable state of a worktree.
     Worktree = 7,
+    /// Which programs made the changes that a commit holds.
+    Provenance = 8,
 }
 
 impl ObjectKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Chunk,
         Self::Node,
         Self::Root,
@@ -38,6 +40,7 @@ impl ObjectKind {
         Self::Xattrs,
         Self::Side,
         Self::Worktree,
+        Self::Provenance,
     ];
 
     /// The kind with this number, as formats write it.

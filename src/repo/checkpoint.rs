@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::provenance::{ChangesBy, Step};
 use super::{Committing, Repo, RepoError, Storing};
 use crate::base::limits::{BACKGROUND_PART, CHUNK_BYTES_MIN, PUBLISH_FILES_LOCKED_MAX};
 use crate::base::sync::MutexGuard;
@@ -25,8 +26,32 @@ use crate::worktree::{CommitCounts, Committed, Sides, Snapshot, StoredFile, Unst
 pub(super) struct Unwritten {
     /// None if that is in the store already.
     pub(super) unstored: Option<Unstored>,
+    /// What that means for who changed what, until it has been taken into account.
+    pub(super) step: Option<Step>,
     /// The commit that was made of it, and its object.
     pub(super) commit: Option<(CommitRecord, Vec<u8>)>,
+}
+
+impl Unwritten {
+    /// A snapshot, and the commit that was made of it, if one was.
+    pub(super) fn new(unstored: Unstored, commit: Option<(CommitRecord, Vec<u8>)>) -> Self {
+        Self { unstored: Some(unstored), step: Some(Step::Changed), commit }
+    }
+
+    /// A commit whose tree is in the store.
+    pub(super) fn commit(record: CommitRecord, bytes: Vec<u8>) -> Self {
+        Self { unstored: None, step: Some(Step::Changed), commit: Some((record, bytes)) }
+    }
+
+    /// The head went back to before this commit, and the tree stayed.
+    pub(super) fn taken_back(commit: CommitId) -> Self {
+        Self { unstored: None, step: Some(Step::TakenBack(commit)), commit: None }
+    }
+
+    /// Another tree took the place of this one, with these changes since its head.
+    pub(super) fn switched(changes_by: &[ObjectId]) -> Self {
+        Self { unstored: None, step: Some(Step::Switched(changes_by.to_vec())), commit: None }
+    }
 }
 
 /// How much of the tree is looked at.
@@ -53,12 +78,14 @@ pub(super) struct Hashed {
 pub(super) fn write_to(
     store: &Store,
     taken: &mut VecDeque<Unwritten>,
-    hasher: &mut Hasher,
+    (hasher, changes_by): (&mut Hasher, &mut ChangesBy),
     mut let_go: impl FnMut(Vec<StoredFile>),
     mut listed: impl FnMut(CommitId),
 ) -> Result<(), RepoError> {
     let packs: &PackStore = store.packs();
-    for Unwritten { unstored, commit } in &mut *taken {
+    for at in 0..taken.len() {
+        changes_by.take(taken, at, store)?;
+        let Some(Unwritten { unstored, commit, .. }) = taken.get_mut(at) else { break };
         if let Some(unstored) = unstored {
             let_go(unstored.store(hasher, packs, packs)?);
         }
@@ -242,7 +269,7 @@ impl Repo {
         if commit.is_some() {
             self.unwritten_commits.fetch_add(1, Ordering::AcqRel);
         }
-        self.queue.lock().push_back(Unwritten { unstored: Some(unstored), commit });
+        self.queue.lock().push_back(Unwritten::new(unstored, commit));
         Ok(())
     }
 
@@ -251,7 +278,21 @@ impl Repo {
         &self,
         storing: &mut MutexGuard<'_, Storing>,
     ) -> Result<(), RepoError> {
-        let mut taken = std::mem::take(&mut *self.queue.lock());
+        self.write_first(usize::MAX, storing)
+    }
+
+    /// As that, but for what comes behind the first of it, so many.
+    fn write_first(
+        &self,
+        count: usize,
+        storing: &mut MutexGuard<'_, Storing>,
+    ) -> Result<(), RepoError> {
+        let mut taken = {
+            let mut queue = self.queue.lock();
+            let count = count.min(queue.len());
+            let rest = queue.split_off(count);
+            std::mem::replace(&mut *queue, rest)
+        };
         if taken.is_empty() {
             return Ok(());
         }
@@ -268,11 +309,11 @@ impl Repo {
         taken: &mut VecDeque<Unwritten>,
         storing: &mut MutexGuard<'_, Storing>,
     ) -> Result<(), RepoError> {
-        let hasher = &mut storing.hasher;
+        let Storing { hasher, changes_by, .. } = &mut **storing;
         let listed = |_| {
             self.unwritten_commits.fetch_sub(1, Ordering::AcqRel);
         };
-        write_to(self.store(), taken, hasher, |files| self.let_go(files), listed)
+        write_to(self.store(), taken, (hasher, changes_by), |files| self.let_go(files), listed)
     }
 
     /// Lets go of contents that are in the store.
@@ -286,18 +327,22 @@ impl Repo {
     /// Brings everything into the store, durably, and cuts the journal. Returns the place in it
     /// up to which the store has everything.
     pub(super) fn save(&self, storing: &mut MutexGuard<'_, Storing>) -> Result<Point, RepoError> {
-        let (tree, root, point, changes, changed) = {
+        let (tree, root, point, changes, changed, queued) = {
             let mut committing = self.committing.lock();
             let hashed = self.begin(&mut committing, Extent::All, |_| Ok(()))?;
             let tree = hashed.snapshot.hashed(&hashed.committed);
             let (root, point, changes) = (hashed.committed.root, hashed.point, hashed.changes);
             self.finish(&mut committing, hashed, None, |_| Ok(()))?;
-            (tree, root, point, changes, std::mem::take(&mut committing.changed))
+            let queued = self.queue.lock().len();
+            (tree, root, point, changes, std::mem::take(&mut committing.changed), queued)
         };
         let mut save = || -> Result<Sides, RepoError> {
-            self.write_queue(storing)?;
-            let hasher = &mut storing.hasher;
-            let (state, sides) = self.put_state(&tree, root, point.position, &changed, hasher)?;
+            // What others have added since is not of this state, nor is who changed it.
+            self.write_first(queued, storing)?;
+            let Storing { hasher, changes_by, .. } = &mut **storing;
+            let by = changes_by.heads();
+            let (state, sides) =
+                self.put_state((&tree, by), root, point.position, &changed, hasher)?;
             // What the state names, and the commits that it counts, come to the disk before it.
             self.store().sync()?;
             self.store().states().append(&state, Durability::Strict)?;
@@ -323,10 +368,11 @@ impl Repo {
     }
 
     /// Puts into the store what a tree, whose nodes are there, knows beyond commits, and its state.
+    /// `changes_by` tells who changed what since its head.
     /// Returns the id of the state.
     pub(super) fn put_state(
         &self,
-        tree: &Worktree,
+        (tree, changes_by): (&Worktree, &[ObjectId]),
         root: RootId,
         journal: JournalPosition,
         changed: &[Ino],
@@ -352,6 +398,7 @@ impl Repo {
             journal,
             commits: self.store().commits().tally(),
             log: tree.log.store(packs)?,
+            changes_by: changes_by.to_vec(),
         };
         let bytes = state.encode();
         let id = ObjectId::from_bytes(hash(&bytes));

@@ -120,7 +120,7 @@ impl Repo {
         let made = CommitMade { id: commit.0, time, author, message };
         // A commit must not be acknowledged before what is in it.
         self.journal.wait_for_payloads(&hashed.point)?;
-        let listed = CommitRecord { id: made.id, time };
+        let listed = CommitRecord { id: made.id, time, changes_by: None };
         self.finish(&mut committing, hashed, Some((listed, commit.1)), |live| {
             record.clear();
             put_commit(record.fields(), &made);

@@ -13,7 +13,7 @@ use crate::base::sync::thread_local;
 use crate::format::journal::put_ops_header;
 use crate::format::op::{put_op, subject};
 use crate::journal::{Journal, JournalError, RecordBuffer, Ticket, Urgency};
-use crate::model::{Ino, Name, ObjectError, ObjectSource, Op};
+use crate::model::{Ino, Name, ObjectError, ObjectSource, Op, Writer};
 use crate::worktree::{Found, OpError, Worktree};
 
 /// The tree while it is being changed. It can be looked at like any [`Worktree`].
@@ -33,6 +33,12 @@ thread_local! {
 }
 
 impl Edit<'_> {
+    /// Says who does what is applied from now on; otherwise that is who the repository was opened
+    /// for.
+    pub fn by(&mut self, writer: Option<&Arc<Writer>>) {
+        self.tree.writer = writer.cloned();
+    }
+
     /// Applies an operation; a failure leaves the tree as it was.
     pub fn apply(&mut self, op: &Op) -> Result<(), OpError> {
         self.tree.apply(op, self.src)?;
@@ -93,6 +99,11 @@ struct Needs {
 impl Repo {
     /// Applies an operation to the tree. On return it survives the end of the process.
     pub fn apply(&self, op: &Op) -> Result<(), RepoError> {
+        self.apply_by(self.options.writer.as_ref(), op)
+    }
+
+    /// As `apply`, for somebody else than who the repository was opened for.
+    pub fn apply_by(&self, writer: Option<&Arc<Writer>>, op: &Op) -> Result<(), RepoError> {
         let makes_room = matches!(op, Op::Unlink { .. } | Op::Rmdir { .. } | Op::DropOrphan { .. })
             || matches!(op, Op::Truncate { size: 0, .. });
         let urgency = if makes_room { Urgency::MakesRoom } else { Urgency::Ordinary };
@@ -105,7 +116,10 @@ impl Repo {
             },
             _ => Needs { payload_bytes: 0, payload_sum: None, urgency },
         };
-        self.update_with(needs, |edit| edit.apply(op))
+        self.update_with(needs, |edit| {
+            edit.by(writer);
+            edit.apply(op)
+        })
     }
 
     /// Changes the tree. On return what was done survives the end of the process.
@@ -190,9 +204,12 @@ impl Repo {
             let mut live = self.live.write();
             self.journal.reserve(needs.payload_bytes, needs.urgency)?;
             let tree = &mut *live;
+            tree.writer.clone_from(&self.options.writer);
             let mut edit = Edit { tree, src, ops, count: 0, payloads: SmallVec::new() };
             let result = change(&mut edit);
             let Edit { count, payloads, .. } = edit;
+            // What is done to the tree beside operations is nobody's.
+            let by = live.writer.take();
             self.changes.fetch_add(1, Ordering::Release);
             if count == 0 {
                 return Ok(result?);
@@ -207,7 +224,13 @@ impl Repo {
                 }
             };
             let sum = needs.payload_sum.unwrap_or_else(|| crc32c::crc32c(payload));
-            let ticket = match record_ops(&self.journal, record, count, ops, payload, sum) {
+            let ticket = match record_ops(
+                &self.journal,
+                record,
+                (by.as_deref(), count, ops),
+                payload,
+                sum,
+            ) {
                 // It failed since room was reserved, and for now only a checkpoint can keep this.
                 Err(JournalError::Failed { .. }) => {
                     failed = true;
@@ -232,13 +255,12 @@ impl Repo {
 fn record_ops<'j>(
     journal: &'j Journal,
     record: &mut RecordBuffer,
-    count: usize,
-    ops: &[u8],
+    (by, count, ops): (Option<&Writer>, usize, &[u8]),
     payload: &[u8],
     payload_sum: u32,
 ) -> Result<Option<Ticket<'j>>, JournalError> {
     record.clear();
-    put_ops_header(record.fields(), count);
+    put_ops_header(record.fields(), by, count);
     record.fields().extend_from_slice(ops);
     journal.append(record, payload, payload_sum, count as u64)
 }

@@ -31,9 +31,14 @@ impl<'a> Marks<'a> {
         self.live.contains(id)
     }
 
-    /// Marks a commit and its tree. Its parents are commits of their own.
+    /// Marks a commit, its tree, and what tells who made its changes. Its parents are commits of
+    /// their own.
     pub(super) fn commit(&mut self, id: &CommitId) -> Result<(), RepoError> {
         self.add(*id.object(), Sort::Commit);
+        let record = self.history.store().commits().find(id);
+        if let Some(block) = record.and_then(|record| record.changes_by) {
+            self.add(block, Sort::Provenance);
+        }
         self.follow()
     }
 

@@ -6,7 +6,8 @@
 //!   the newest state in the packs is taken.
 //! - A damaged list of commits keeps the records that are whole, and gets back the commits that
 //!   are in the packs with all that they lead to, in the order of their times. Commits that a
-//!   collection had dropped, and that it had not yet taken away, come back with them.
+//!   collection had dropped, and that it had not yet taken away, come back with them. Only the list
+//!   knew which programs had made the changes of these commits.
 //! - A missing or damaged `format` is written again.
 //! - The ref of a tag that is missing or damaged is made again from the table of tags.
 //! - The journal ends before a record that was durable and is damaged: what comes before it is
@@ -154,7 +155,7 @@ impl Mender<'_> {
             if is_new && reach.follow(*id, Sort::Commit).is_none() {
                 let commit = decode_commit(&source.read(id)?);
                 let time = commit.map_err(|error| RepoError::damaged(id, error))?.time;
-                unlisted.push(CommitRecord { id: CommitId::new(*id), time });
+                unlisted.push(CommitRecord { id: CommitId::new(*id), time, changes_by: None });
             }
         }
         let came_back = unlisted.len();

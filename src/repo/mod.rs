@@ -23,6 +23,7 @@ mod mark;
 mod mend;
 mod pace;
 mod plain;
+mod provenance;
 mod reach;
 mod recover;
 mod restore;
@@ -53,7 +54,7 @@ use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Mutex, RwLock};
 use crate::format::commit_log::CommitRecord;
 use crate::journal::{Journal, Urgency};
-use crate::model::{CommitId, Ino, ObjectError, ObjectId, ObjectSource, RootId};
+use crate::model::{CommitId, Ino, ObjectError, ObjectId, ObjectSource, RootId, Writer};
 use crate::store::{Durability, PackStore, Store};
 use crate::worktree::Worktree;
 use crate::worktree::tree::Hasher;
@@ -62,6 +63,7 @@ use self::auto_commit::Committer;
 use self::checkpoint::Unwritten;
 use self::gc::Collecting;
 use self::keeper::Keeper;
+use self::provenance::ChangesBy;
 use self::settler::Settler;
 
 pub use crate::model::Retention;
@@ -99,6 +101,8 @@ pub struct RepoOptions {
     pub gid: u32,
     /// Who commits, if nobody is named.
     pub author: String,
+    /// Who changes the tree, if nobody is named.
+    pub writer: Option<Arc<Writer>>,
     /// Whether operations are put into the journal. Without it, what was done since the last
     /// checkpoint ends with the process: for measurements of what it costs.
     pub journaled: bool,
@@ -123,6 +127,7 @@ impl Default for RepoOptions {
             uid: rustix::process::getuid().as_raw(),
             gid: rustix::process::getgid().as_raw(),
             author: String::new(),
+            writer: None,
             journaled: true,
             space_slack_bytes: SPACE_SLACK_BYTES,
             acts_by_itself: true,
@@ -179,6 +184,8 @@ struct Storing {
     hasher: Hasher,
     /// Changes that the last durable state holds.
     saved_changes: u64,
+    /// Who changed what since the last commit that is in the store.
+    changes_by: ChangesBy,
 }
 
 impl Committing {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::checkpoint::{Unwritten, write_to};
 use super::commit::commit_object;
+use super::provenance::ChangesBy;
 use super::{History, Repo, RepoError, RepoOptions};
 use crate::base::limits::{BACKGROUND_PART, CHUNK_BYTES_MIN, SETTLE_FILES_LOCKED_MAX};
 use crate::format::commit::decode_commit;
@@ -47,11 +48,12 @@ impl Repo {
             log::info!("{} operations and commits were recovered from the journal", found.records);
         }
         let journal = if options.journaled { journal } else { journal.switched_off() };
-        let Replay { tree, hasher, changed, head_root, queue, .. } = replay;
+        let Replay { tree, hasher, changed, head_root, queue, changes_by, .. } = replay;
         let repo = Self::new(history, options, tree, journal);
         let commits = queue.iter().filter(|unwritten| unwritten.commit.is_some()).count();
         repo.unwritten_commits.store(commits as u64, Ordering::Release);
         *repo.queue.lock() = queue;
+        repo.storing.lock().changes_by = changes_by;
         {
             let mut committing = repo.committing.lock();
             committing.hasher = hasher;
@@ -80,6 +82,8 @@ struct Replay<'a> {
     marked: Option<Snapshot>,
     /// What was hashed and has yet to be stored.
     queue: VecDeque<Unwritten>,
+    /// Who changed what since the last commit that is in the store.
+    changes_by: ChangesBy,
     /// The disk took nothing more: everything stays in memory, as much as the journal holds.
     is_full: bool,
     /// From so much dirty content on it is brought into the store.
@@ -113,6 +117,7 @@ impl<'a> Replay<'a> {
             changed,
             marked: None,
             queue,
+            changes_by: ChangesBy::new(state.map_or(&[], |state| &state.changes_by)),
             is_full: false,
             dirty_bytes_max: options.dirty_bytes_max / BACKGROUND_PART,
         })
@@ -125,10 +130,12 @@ impl<'a> Replay<'a> {
     fn apply(&mut self, record: Record) -> Result<(), RepoError> {
         match record {
             Record::Void => {}
-            Record::Ops(ops) => {
+            Record::Ops(by, ops) => {
+                self.tree.writer = by.map(Arc::new);
                 for op in &ops {
                     self.tree.replay(op, self.packs())?;
                 }
+                self.tree.writer = None;
                 if self.tree.dirty_bytes() > self.dirty_bytes_max && self.marked.is_none() {
                     self.write()?;
                 }
@@ -171,9 +178,10 @@ impl<'a> Replay<'a> {
         if self.is_full {
             return;
         }
-        let Self { history, tree, hasher, queue, .. } = self;
+        let Self { history, tree, hasher, queue, changes_by, .. } = self;
         let let_go = |files| tree.publish_stored(files);
-        if let Err(error) = write_to(history.store(), queue, hasher, let_go, drop) {
+        let written = write_to(history.store(), queue, (hasher, changes_by), let_go, drop);
+        if let Err(error) = written {
             log::warn!("what was recovered stays in memory: {error}");
             self.is_full = true;
         }
@@ -192,7 +200,7 @@ impl<'a> Replay<'a> {
         let mut unstored = snapshot.unstored(&committed);
         drop(snapshot);
         unstored.store_xattrs(packs)?;
-        self.queue.push_back(Unwritten { unstored: Some(unstored), commit: describe(root) });
+        self.queue.push_back(Unwritten::new(unstored, describe(root)));
         self.changed.extend(committed.directories());
         self.tree.publish(committed);
         if self.tree.dirty_bytes() > self.dirty_bytes_max || self.queue.len() > QUEUE_MAX {
@@ -230,7 +238,7 @@ impl<'a> Replay<'a> {
         let root = self.hash(snapshot, |root| {
             let (made, bytes) = commit_object(root, head, time, author, message);
             found = made;
-            Some((CommitRecord { id: made, time }, bytes))
+            Some((CommitRecord { id: made, time, changes_by: None }, bytes))
         })?;
         if found != id {
             return Err(self.unreplayable(format!("commit {id} became {found}")));
@@ -243,6 +251,7 @@ impl<'a> Replay<'a> {
 
     fn deed(&mut self, deed: Deed) -> Result<(), RepoError> {
         if deed.after != self.tree.head {
+            self.queue.extend(deed.before.map(Unwritten::taken_back));
             self.head_root = deed.after.map(|head| self.root_of(&head)).transpose()?;
         }
         self.tree.note(deed, self.packs());
@@ -254,6 +263,7 @@ impl<'a> Replay<'a> {
         self.tree = Worktree::open(&state, self.packs())?;
         self.changed.clear();
         self.marked = None;
+        self.queue.push_back(Unwritten::switched(&state.changes_by));
         self.head_root = state.head.map(|head| self.root_of(&head)).transpose()?;
         Ok(())
     }

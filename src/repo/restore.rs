@@ -20,11 +20,13 @@
 
 mod plan;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub(super) use self::plan::Goal;
 use super::checkpoint::{Extent, Unwritten};
 use super::commit::commit_object;
+use super::provenance::{ChangesBy, Rows, put_rows};
 use super::{Committing, Repo, RepoError, Revision, Storing};
 use crate::base::limits::{JOURNAL_COMMIT_COST, MESSAGE_BYTES_MAX, RESTORE_TRIES_MAX};
 use crate::base::sync::MutexGuard;
@@ -32,7 +34,7 @@ use crate::format::commit_log::CommitRecord;
 use crate::format::journal::{CommitMade, put_commit, put_mark, put_switch};
 use crate::format::worktree::JournalPosition;
 use crate::journal::{Point, RecordBuffer, Urgency};
-use crate::model::{CommitId, Deed, DeedKind, Ino, Name, ObjectId, RootId, Timestamp};
+use crate::model::{CommitId, Deed, DeedKind, Ino, Name, ObjectId, RootId, Timestamp, Writer};
 use crate::store::{Durability, PackStore};
 use crate::worktree::Worktree;
 use crate::worktree::tree::Hasher;
@@ -94,6 +96,8 @@ pub(super) struct Switch<'a> {
     pub(super) message: String,
     /// What was done, with that commit.
     pub(super) deed: &'a dyn Fn(Option<CommitId>) -> DeedKind,
+    /// Who does it.
+    pub(super) writer: Option<&'a Arc<Writer>>,
 }
 
 /// A tree that is to take the place of the living one.
@@ -103,6 +107,8 @@ struct Prepared {
     root: RootId,
     /// Its state, which is in the store.
     state: ObjectId,
+    /// The blocks that tell who changed what since its head.
+    changes_by: Vec<ObjectId>,
     /// The commit that is to be made of the tree of before, and its object.
     saving: Option<(CommitMade, Vec<u8>)>,
     restored: Restored,
@@ -112,6 +118,15 @@ impl Repo {
     /// Restores the tree or paths of it. The tree then stands on that commit; after the restore
     /// of paths it stands where it stood.
     pub fn restore(&self, request: &RestoreRequest) -> Result<Restored, RepoError> {
+        self.restore_by(self.options.writer.as_ref(), request)
+    }
+
+    /// As `restore`, for somebody else than who the repository was opened for.
+    pub fn restore_by(
+        &self,
+        writer: Option<&Arc<Writer>>,
+        request: &RestoreRequest,
+    ) -> Result<Restored, RepoError> {
         self.make_room(Urgency::MakesRoom)?;
         self.write_commits()?;
         let commit = self.history().resolve(&request.revision, self.head())?;
@@ -128,6 +143,7 @@ impl Repo {
             head: is_whole.then_some(Head { id: Some(commit), root: Some(root) }),
             message,
             deed: &|saved| DeedKind::Restore { commit, paths, saved },
+            writer,
         };
         let restored = self.with_room(|| {
             let mut storing = self.storing.lock();
@@ -178,8 +194,9 @@ impl Repo {
         let mut live = self.live.write();
         let mut next = live.clone();
         let point = self.mark()?;
-        let (root, changed) = store_apart(&mut next, &mut storing.hasher, self.packs())?;
+        let (root, changed, rows) = store_apart(&mut next, &mut storing.hasher, self.packs())?;
         committing.note_changed(changed);
+        storing.changes_by.add(&rows, self.packs())?;
         let prepared = self.prepare(switch, (next, root), storing, committing)?;
         self.journal.wait_for_payloads(&point)?;
         self.put_in_place(switch, prepared, &mut live, committing)
@@ -218,7 +235,9 @@ impl Repo {
         committing: &MutexGuard<'_, Committing>,
     ) -> Result<Prepared, RepoError> {
         let (before, time) = (next.head, Timestamp::now());
+        next.writer = switch.writer.cloned();
         let mut restored = plan::apply(&switch.goal, (&mut next, root), self.source())?;
+        next.writer = None;
         let saving = (committing.head_root != Some(root)).then(|| {
             let (author, message) = (self.options.author.clone(), switch.message.clone());
             let (id, bytes) = commit_object(root, before, time, author.clone(), message.clone());
@@ -228,8 +247,11 @@ impl Repo {
         let what = (switch.deed)(restored.saved);
         let after = switch.head.map_or(restored.saved.or(before), |head| head.id);
         next.note(Deed { time: Timestamp::now(), what, before, after }, self.source());
-        let state = self.save_apart(&mut next, &committing.changed, &mut storing.hasher)?;
-        Ok(Prepared { next, root, state, saving, restored })
+        let since = self.changed_before(switch, saving.is_some(), &storing.changes_by);
+        let hasher = &mut storing.hasher;
+        let (state, changes_by) =
+            self.save_apart((&mut next, since), &committing.changed, hasher)?;
+        Ok(Prepared { next, root, state, changes_by, saving, restored })
     }
 
     /// Puts a tree in place of the living one, which is as it was when that was prepared.
@@ -240,7 +262,7 @@ impl Repo {
         live: &mut Worktree,
         committing: &mut MutexGuard<'_, Committing>,
     ) -> Result<Restored, RepoError> {
-        let Prepared { next, root, state, saving, restored } = prepared;
+        let Prepared { next, root, state, changes_by, saving, restored } = prepared;
         let mut record = RecordBuffer::new();
         // Room for both, so that there is none for one of them alone.
         self.journal.reserve(0, Urgency::Ordinary)?;
@@ -255,6 +277,7 @@ impl Repo {
             self.list_saved(&made, bytes);
             committing.head_root = Some(root);
         }
+        self.queue.lock().push_back(Unwritten::switched(&changes_by));
         if let Some(head) = switch.head {
             committing.head_root = head.root;
         }
@@ -267,41 +290,59 @@ impl Repo {
 
     /// Leaves a commit to be listed whose tree is in the store.
     fn list_saved(&self, made: &CommitMade, bytes: Vec<u8>) {
-        let listed = CommitRecord { id: made.id, time: made.time };
+        let listed = CommitRecord { id: made.id, time: made.time, changes_by: None };
         self.unwritten_commits.fetch_add(1, Ordering::AcqRel);
-        self.queue.lock().push_back(Unwritten { unstored: None, commit: Some((listed, bytes)) });
+        self.queue.lock().push_back(Unwritten::commit(listed, bytes));
         *self.newest.lock() = Some(listed);
         self.stats().commits.fetch_add(1, Ordering::Relaxed);
         self.keeper.write_soon();
     }
 
+    /// Who changed what between the head that the worktree will have and the tree of now, but for
+    /// what the switch itself changes. The queue is empty, so `now` tells that of the head of now.
+    fn changed_before(&self, switch: &Switch<'_>, saves: bool, now: &ChangesBy) -> Vec<ObjectId> {
+        let goal = &switch.goal.commit;
+        match switch.head {
+            None if saves => Vec::new(),
+            None => now.heads().to_vec(),
+            Some(head) if head.id.as_ref() == Some(goal) => Vec::new(),
+            // A restore is taken back: the commit that was made then follows that head.
+            Some(_) => {
+                let record = self.store().commits().find(goal);
+                record.and_then(|record| record.changes_by).into_iter().collect()
+            }
+        }
+    }
+
     /// Brings a tree that nobody else knows into the store, durably, and returns its state: what
-    /// the journal says from then on is based on that. `changed` are directories that had changed
+    /// the journal says from then on is based on that; and the blocks that tell who changed what
+    /// since its head, beside those that did so before. `changed` are directories that had changed
     /// before.
     fn save_apart(
         &self,
-        tree: &mut Worktree,
+        (tree, changes_by): (&mut Worktree, Vec<ObjectId>),
         changed: &[Ino],
         hasher: &mut Hasher,
-    ) -> Result<ObjectId, RepoError> {
+    ) -> Result<(ObjectId, Vec<ObjectId>), RepoError> {
         let packs = self.packs();
-        let (root, directories) = store_apart(tree, hasher, packs)?;
+        let (root, directories, rows) = store_apart(tree, hasher, packs)?;
         let changed: Vec<Ino> = changed.iter().copied().chain(directories).collect();
         let nowhere = JournalPosition::default();
-        let (state, sides) = self.put_state(tree, root, nowhere, &changed, hasher)?;
+        let by = put_rows(&rows, changes_by, packs)?;
+        let (state, sides) = self.put_state((tree, &by), root, nowhere, &changed, hasher)?;
         tree.publish_sides(sides);
         packs.sync()?;
-        Ok(state)
+        Ok((state, by))
     }
 }
 
 /// Hashes a tree that nobody else can change and brings it into the store, but for what lies beside its
-/// directories. Returns its root, and the directories that had changed.
+/// directories. Returns its root, the directories that had changed, and who changed what.
 fn store_apart(
     tree: &mut Worktree,
     hasher: &mut Hasher,
     packs: &PackStore,
-) -> Result<(RootId, Vec<Ino>), RepoError> {
+) -> Result<(RootId, Vec<Ino>, Rows), RepoError> {
     tree.sort_all(packs)?;
     let snapshot = tree.begin_checkpoint();
     let committed = snapshot.hash(hasher, packs)?;
@@ -311,7 +352,7 @@ fn store_apart(
     tree.publish(committed);
     let files = unstored.store(hasher, packs, packs)?;
     tree.publish_stored(files);
-    Ok((root, changed))
+    Ok((root, changed, unstored.changes_by()))
 }
 
 /// Paths as they are looked for, without those that lie in others; the whole tree if there are

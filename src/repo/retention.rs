@@ -99,6 +99,7 @@ mod tests {
             .map(|(n, age)| CommitRecord {
                 id: id(n),
                 time: Timestamp { secs: now.secs - age, nanos: 0 },
+                changes_by: None,
             })
             .collect();
         let tagged: HashSet<CommitId> = tagged.iter().map(|n| id(*n)).collect();
@@ -150,7 +151,8 @@ mod tests {
                 let mut bytes = [0; 32];
                 bytes[..8].copy_from_slice(&n.to_le_bytes());
                 let id = CommitId::new(ObjectId::from_bytes(bytes));
-                CommitRecord { id, time: Timestamp { secs: 20_000 * DAY_SECS - age, nanos: 0 } }
+                let time = Timestamp { secs: 20_000 * DAY_SECS - age, nanos: 0 };
+                CommitRecord { id, time, changes_by: None }
             })
             .collect();
         let now = Timestamp { secs: 20_000 * DAY_SECS, nanos: 0 };

@@ -10,15 +10,17 @@
 //! taken back any more.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::checkpoint::Unwritten;
 use super::restore::{Goal, Head, Switch};
 use super::{Committing, History, Repo, RepoError, Restored};
 use crate::base::limits::JOURNAL_DEED_COST;
 use crate::base::sync::MutexGuard;
 use crate::format::journal::put_deed_record;
 use crate::journal::{RecordBuffer, Urgency};
-use crate::model::{CommitId, Deed, DeedKind, ObjectError, ObjectSource, Timestamp};
+use crate::model::{CommitId, Deed, DeedKind, ObjectError, ObjectSource, Timestamp, Writer};
 use crate::store::Durability;
 use crate::worktree::DeedLog;
 
@@ -36,15 +38,20 @@ pub struct Undone {
 impl Repo {
     /// Takes back the last commit or restore that has not been taken back.
     pub fn undo(&self) -> Result<Undone, RepoError> {
+        self.undo_by(self.options.writer.as_ref())
+    }
+
+    /// As `undo`, for somebody else than who the repository was opened for.
+    pub fn undo_by(&self, writer: Option<&Arc<Writer>>) -> Result<Undone, RepoError> {
         self.make_room(Urgency::MakesRoom)?;
-        let undone = self.with_room(|| self.undo_now())?;
+        let undone = self.with_room(|| self.undo_now(writer))?;
         if self.options.durability == Durability::Strict {
             self.sync()?;
         }
         Ok(undone)
     }
 
-    fn undo_now(&self) -> Result<Undone, RepoError> {
+    fn undo_now(&self, writer: Option<&Arc<Writer>>) -> Result<Undone, RepoError> {
         let mut storing = self.storing.lock();
         let mut committing = self.committing.lock();
         self.write_queue(&mut storing)?;
@@ -69,6 +76,7 @@ impl Repo {
                     head: Some(head),
                     message: "before undo".to_owned(),
                     deed: &what,
+                    writer,
                 };
                 self.switch(&switch, &mut storing, &mut committing)?
             }
@@ -95,6 +103,7 @@ impl Repo {
         self.changes.fetch_add(1, Ordering::AcqRel);
         if let Some(head) = head {
             committing.head_root = head.root;
+            self.queue.lock().extend(before.map(Unwritten::taken_back));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! is in the middle of may look like damage for a moment: what the second look finds, another one
 //! has to find as well.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -51,6 +51,8 @@ pub struct Hurt {
 pub enum Holder {
     /// A commit.
     Commit(CommitId),
+    /// What tells who made the changes of a commit, whose tree is not hurt by that.
+    Writers(CommitId),
     /// The working tree, as it was last saved.
     Worktree,
 }
@@ -167,9 +169,16 @@ fn look(
             name_ignored(path, tree.as_ref(), source);
         }
     }
+    let blocks: HashMap<CommitId, ObjectId> =
+        lists.commits.iter().filter_map(|record| Some((record.id, record.changes_by?))).collect();
     for id in &commits {
         if let Some(harm) = reach.follow(*id.object(), Sort::Commit) {
             note(&mut hurt, Holder::Commit(*id), &harm);
+        }
+        if let Some(block) = blocks.get(id)
+            && let Some(harm) = reach.follow(*block, Sort::Provenance)
+        {
+            note(&mut hurt, Holder::Writers(*id), &harm);
         }
     }
     for (id, error) in reach.into_bad() {

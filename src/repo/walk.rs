@@ -5,6 +5,7 @@ use crate::format::chunks::ChunkRecord;
 use crate::format::commit::decode_commit;
 use crate::format::entry::decode_entry;
 use crate::format::node::NodeReader;
+use crate::format::provenance::BlockReader;
 use crate::format::root::Root;
 use crate::format::worktree::{SideRecord, WorktreeState, open_side};
 use crate::model::{Content, Entry, EntryBody, EntryXattrs, ObjectId};
@@ -20,6 +21,7 @@ pub(super) enum Sort {
     Chunks,
     Table,
     Side,
+    Provenance,
     /// Leads to nothing.
     Leaf,
 }
@@ -59,6 +61,7 @@ pub(super) fn links(
             let tables = state.places.iter().chain(&state.tags);
             tables.for_each(|id| unnamed(*id.object(), Sort::Table));
             state.log.blocks.iter().for_each(|id| unnamed(*id, Sort::Leaf));
+            state.changes_by.iter().for_each(|id| unnamed(*id, Sort::Provenance));
             state.ignored_side.iter().for_each(|id| unnamed(*id, Sort::Side));
             if let Some(id) = state.ignored {
                 visit(Link { id: *id.object(), sort: Sort::Directory, name: Some(IGNORED) });
@@ -66,6 +69,11 @@ pub(super) fn links(
         }
         Sort::Directory | Sort::Chunks | Sort::Table => node(bytes, sort, visit)?,
         Sort::Side => side(bytes, &mut unnamed)?,
+        Sort::Provenance => {
+            let mut block = BlockReader::open(bytes)?;
+            block.heads().iter().for_each(|id| unnamed(*id, Sort::Provenance));
+            while block.next_row()?.is_some() {}
+        }
         Sort::Leaf => {}
     }
     Ok(())

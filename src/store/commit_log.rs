@@ -364,7 +364,9 @@ mod tests {
 
     fn record(n: u8) -> CommitRecord {
         let id = CommitId::new(ObjectId::from_bytes([n; 32]));
-        CommitRecord { id, time: Timestamp { secs: i64::from(n), nanos: 1 } }
+        let time = Timestamp { secs: i64::from(n), nanos: 1 };
+        let changes_by = Some(ObjectId::from_bytes([!n; 32]));
+        CommitRecord { id, time, changes_by }
     }
 
     fn log_of(dir: &tempfile::TempDir, count: u8) -> CommitLog {

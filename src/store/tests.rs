@@ -223,7 +223,7 @@ fn a_store_keeps_objects_refs_and_commits() {
     assert_eq!(fs::read_to_string(path.join("format")).unwrap(), "vst store 3\n");
     let id = put(&**store.packs(), b"an object");
     store.refs().update(&name, Expected::Absent, &id, Durability::Strict).unwrap();
-    let commit = CommitRecord { id: CommitId::new(id), time: Timestamp::now() };
+    let commit = CommitRecord { id: CommitId::new(id), time: Timestamp::now(), changes_by: None };
     store.commits().append(commit, Durability::Fast).unwrap();
     store.sync().unwrap();
 

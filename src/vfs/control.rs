@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::deeds::{JsonDeed, JsonTagged, JsonUndone, json_line};
 use super::text::{format_time, quote_path};
 use super::types::{Answer, of_repo};
-use super::{Attr, DirRow, EntryOut, LookupOut, Ttl, Vfs};
+use super::{Attr, Caller, DirRow, EntryOut, LookupOut, Ttl, Vfs};
 use crate::base::limits::{DEEDS_MAX, LOG_LINES_MAX};
 use crate::model::{CommitId, Config, ConfigKey, FileKind, Ino, Meta};
 use crate::repo::{CommitRequest, GcRequest, RepoError, RestoreRequest, TagRequest};
@@ -156,15 +156,20 @@ impl Vfs {
 
     /// Does what a write to a control file asks for, so that the very write fails if it fails.
     /// What came of it, or went wrong, is what the handle reads next.
-    pub(super) fn control_write(&self, file: &ControlFile, data: &[u8]) -> Answer<()> {
+    pub(super) fn control_write(
+        &self,
+        caller: Caller,
+        file: &ControlFile,
+        data: &[u8],
+    ) -> Answer<()> {
         let text = std::str::from_utf8(data).map_err(|_| Errno::ILSEQ)?;
         let done = match file.control {
             Control::Commit => self.commit(text).map(|id| format!("{id}\n")),
-            Control::Restore => self.restore(text),
+            Control::Restore => self.restore(caller, text),
             Control::Gc => return self.begin_gc(text, &file.answer),
             Control::Config => self.configure(text),
             Control::Tag => self.tag(text),
-            Control::Undo => self.undo(),
+            Control::Undo => self.undo(caller),
             _ => return Err(Errno::ACCESS),
         };
         let done = done.map(|answer| *file.answer.lock() = answer.into_bytes());
@@ -209,18 +214,18 @@ impl Vfs {
         repo.commit(&CommitRequest { message, allow_empty, ..CommitRequest::default() })
     }
 
-    fn restore(&self, text: &str) -> Result<String, RepoError> {
+    fn restore(&self, caller: Caller, text: &str) -> Result<String, RepoError> {
         let Some(repo) = self.live.as_deref() else { return Err(self.read_only()) };
         let request = RestoreRequest::parse(text.strip_suffix('\n').unwrap_or(text));
-        let restored = repo.restore(&request)?;
+        let restored = repo.restore_by(Some(&caller.writer()), &request)?;
         self.announce(&restored.touched);
         let saved = restored.saved.map(|id| format!("saved {id}\n")).unwrap_or_default();
         Ok(format!("{saved}restored {} paths\n", restored.paths))
     }
 
-    fn undo(&self) -> Result<String, RepoError> {
+    fn undo(&self, caller: Caller) -> Result<String, RepoError> {
         let Some(repo) = self.live.as_deref() else { return Err(self.read_only()) };
-        let undone = repo.undo()?;
+        let undone = repo.undo_by(Some(&caller.writer()))?;
         self.announce(&undone.restored.touched);
         Ok(json_line(&JsonUndone::new(&undone)))
     }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use super::types::{Answer, live, of_object, of_repo};
 use super::{Caller, Vfs, WriteHow};
-use crate::model::{Op, Timestamp};
+use crate::model::{Op, Timestamp, Writer};
 use crate::worktree::File;
 
 /// `fallocate`: the size stays.
@@ -42,10 +42,10 @@ impl Vfs {
 
     pub(super) fn live_write(
         &self,
+        caller: Caller,
         ino: u64,
-        asked: u64,
-        data: &[u8],
-        WriteHow { kill_priv, append }: WriteHow,
+        (asked, data): (u64, &[u8]),
+        WriteHow { kill_priv, append, mapped }: WriteHow,
     ) -> Answer<()> {
         let repo = self.repo()?;
         repo.relieve().map_err(|e| of_repo(&e))?;
@@ -56,7 +56,8 @@ impl Vfs {
         };
         let data = Arc::from(data);
         let op = Op::Write { ino: live(ino), offset, data, kill_priv, time: Timestamp::now() };
-        self.apply_to_content(ino, &op, kill_priv)?;
+        let writer = if mapped { self.mappers.writer(ino) } else { Some(caller.writer()) };
+        self.apply_to_content(writer.as_ref(), ino, &op, kill_priv)?;
         if offset != asked
             && let Some(notify) = self.notify.get()
         {
@@ -69,10 +70,16 @@ impl Vfs {
 
     /// Applies an operation on the content of a file. Where it takes privileges away from the
     /// file, the kernel is told, which otherwise believes that the mode is what it was.
-    fn apply_to_content(&self, ino: u64, op: &Op, kill_priv: bool) -> Answer<()> {
+    fn apply_to_content(
+        &self,
+        writer: Option<&Arc<Writer>>,
+        ino: u64,
+        op: &Op,
+        kill_priv: bool,
+    ) -> Answer<()> {
         let perm = || self.inode(ino).map(|inode| inode.meta.perm);
         let before = if kill_priv { Some(perm()?) } else { None };
-        self.repo()?.apply(op).map_err(|e| of_repo(&e))?;
+        self.repo()?.apply_by(writer, op).map_err(|e| of_repo(&e))?;
         if let (Some(before), Some(notify)) = (before, self.notify.get())
             && perm()? != before
         {
@@ -101,7 +108,7 @@ impl Vfs {
         let (extend, kill_priv) = (!keep_size, caller.uid != 0);
         let time = Timestamp::now();
         let op = Op::Zero { ino: live(ino), offset, len, extend, kill_priv, time };
-        self.apply_to_content(ino, &op, kill_priv)
+        self.apply_to_content(Some(&caller.writer()), ino, &op, kill_priv)
     }
 
     /// Finds data or holes.

@@ -164,10 +164,11 @@ impl Vfs {
     ) -> Answer<EntryOut> {
         let &New { kind, mode, rdev, target } = new;
         let name = self.new_name(parent, bytes)?;
-        let time = Timestamp::now();
+        let (time, writer) = (Timestamp::now(), caller.writer());
         let made = self
             .repo()?
             .update(|edit| {
+                edit.by(Some(&writer));
                 let directory = edit.find(live(parent)).ok_or(OpError::NotFound)?;
                 let is_directory = kind == FileKind::Directory;
                 let setgid = directory.meta.perm & SETGID != 0;
@@ -205,24 +206,38 @@ impl Vfs {
         self.entry(&made)
     }
 
-    pub(super) fn live_link(&self, ino: u64, parent: u64, bytes: &[u8]) -> Answer<EntryOut> {
+    pub(super) fn live_link(
+        &self,
+        caller: Caller,
+        ino: u64,
+        parent: u64,
+        bytes: &[u8],
+    ) -> Answer<EntryOut> {
         let name = self.new_name(parent, bytes)?;
         let op = Op::Link { ino: live(ino), parent: live(parent), name, time: Timestamp::now() };
-        self.repo()?.apply(&op).map_err(|e| of_repo(&e))?;
+        self.repo()?.apply_by(Some(&caller.writer()), &op).map_err(|e| of_repo(&e))?;
         self.lookups.add(ino);
         self.entry(&self.view(ino)?)
     }
 
-    pub(super) fn live_remove(&self, parent: u64, bytes: &[u8], directory: bool) -> Answer<()> {
+    pub(super) fn live_remove(
+        &self,
+        caller: Caller,
+        parent: u64,
+        bytes: &[u8],
+        directory: bool,
+    ) -> Answer<()> {
         self.refuse_reserved(parent, bytes, Errno::PERM)?;
         let (parent, name, time) = (live(parent), name(bytes)?, Timestamp::now());
         let op = match directory {
             true => Op::Rmdir { parent, name: name.clone(), time },
             false => Op::Unlink { parent, name: name.clone(), time },
         };
+        let writer = caller.writer();
         let removed = self
             .repo()?
             .update_to_make_room(|edit| {
+                edit.by(Some(&writer));
                 let found = edit.lookup(parent, &name)?.ok_or(OpError::NotFound)?;
                 edit.apply(&op)?;
                 Ok(found.ino)
@@ -234,6 +249,7 @@ impl Vfs {
 
     pub(super) fn live_rename(
         &self,
+        caller: Caller,
         from: (u64, &[u8]),
         to: (u64, &[u8]),
         mode: RenameMode,
@@ -245,9 +261,11 @@ impl Vfs {
         let target = new_name.clone();
         let time = Timestamp::now();
         let op = Op::Rename { parent, name, new_parent, new_name, mode, time };
+        let writer = caller.writer();
         let replaced = self
             .repo()?
             .update(|edit| {
+                edit.by(Some(&writer));
                 let replaced = edit.lookup(new_parent, &target)?;
                 edit.apply(&op)?;
                 Ok(replaced)
@@ -265,7 +283,9 @@ impl Vfs {
         if set.size.is_some() {
             repo.relieve().map_err(|e| of_repo(&e))?;
         }
+        let writer = caller.writer();
         repo.update(|edit| {
+            edit.by(Some(&writer));
             let ino = live(ino);
             if let Some(size) = set.size {
                 let kill_priv = caller.uid != 0;

@@ -9,6 +9,7 @@
 //! anything else is called.
 
 pub mod acl;
+mod announce;
 mod caller;
 mod collect;
 mod control;
@@ -21,6 +22,7 @@ mod snapshots;
 pub mod stats;
 pub mod text;
 mod types;
+mod writers;
 mod xattr;
 
 use std::sync::{Arc, OnceLock};
@@ -28,32 +30,21 @@ use std::sync::{Arc, OnceLock};
 use rustix::io::Errno;
 
 use crate::format::commit_log::CommitRecord;
-use crate::model::{CommitId, FileKind, Ino, Name, ObjectSource, RenameMode, RootId, Timestamp};
-use crate::repo::{History, Repo, RepoError, Touched};
+use crate::model::{CommitId, FileKind, Ino, ObjectSource, RenameMode, RootId, Timestamp};
+use crate::repo::{History, Repo, RepoError};
 use collect::Collector;
 use control::ControlFile;
 use handles::{Handles, Lookups, OpenDirectory, Resized};
 use snapshots::Snapshots;
+use writers::Mappers;
 
+pub use announce::Notify;
 pub use caller::Caller;
 pub use control::is_reserved;
 pub use types::{
     Answer, Attr, DirRow, EntryOut, LookupOut, OpenFlags, OpenOut, SetAttrIn, StatfsOut, Ttl,
     WriteHow,
 };
-
-/// Tells the kernel that what it believes has changed behind its back.
-pub trait Notify: Send + Sync {
-    /// A name in a directory stands for something else, or for nothing, or again for something.
-    fn entry_changed(&self, parent: Ino, name: &Name);
-    /// Attributes or content of an inode changed.
-    fn inode_changed(&self, ino: Ino);
-    /// Attributes of an inode changed, and its content did not. The kernel waits for no request
-    /// of its own to take note, and has done so when this returns.
-    fn attributes_changed(&self, ino: Ino);
-    /// Waits until the kernel knows all that it was told.
-    fn flush(&self);
-}
 
 /// A filesystem.
 pub struct Vfs {
@@ -67,6 +58,7 @@ pub struct Vfs {
     directories: Handles<OpenDirectory>,
     controls: Handles<ControlFile>,
     resized: Resized,
+    mappers: Mappers,
     collector: Collector,
     notify: OnceLock<Arc<dyn Notify>>,
 }
@@ -106,6 +98,7 @@ impl Vfs {
             directories: Handles::default(),
             controls: Handles::default(),
             resized: Resized::default(),
+            mappers: Mappers::default(),
             collector: Collector::default(),
             notify: OnceLock::new(),
         }
@@ -253,31 +246,37 @@ impl Vfs {
     }
 
     /// Gives a file another name.
-    pub fn link(&self, ino: u64, parent: u64, name: &[u8]) -> Answer<EntryOut> {
+    pub fn link(&self, caller: Caller, ino: u64, parent: u64, name: &[u8]) -> Answer<EntryOut> {
         self.writable(parent)?;
         if self.realm(ino) != Realm::Live {
             return Err(Errno::XDEV);
         }
-        self.live_link(ino, parent, name)
+        self.live_link(caller, ino, parent, name)
     }
 
     /// Removes a name of a file that is no directory.
-    pub fn unlink(&self, parent: u64, name: &[u8]) -> Answer<()> {
+    pub fn unlink(&self, caller: Caller, parent: u64, name: &[u8]) -> Answer<()> {
         self.writable(parent)?;
-        self.live_remove(parent, name, false)
+        self.live_remove(caller, parent, name, false)
     }
 
     /// Removes an empty directory.
-    pub fn rmdir(&self, parent: u64, name: &[u8]) -> Answer<()> {
+    pub fn rmdir(&self, caller: Caller, parent: u64, name: &[u8]) -> Answer<()> {
         self.writable(parent)?;
-        self.live_remove(parent, name, true)
+        self.live_remove(caller, parent, name, true)
     }
 
     /// Moves an entry.
-    pub fn rename(&self, from: (u64, &[u8]), to: (u64, &[u8]), mode: RenameMode) -> Answer<()> {
+    pub fn rename(
+        &self,
+        caller: Caller,
+        from: (u64, &[u8]),
+        to: (u64, &[u8]),
+        mode: RenameMode,
+    ) -> Answer<()> {
         self.writable(from.0)?;
         self.writable(to.0)?;
-        self.live_rename(from, to, mode)
+        self.live_rename(caller, from, to, mode)
     }
 
     /// Opens a file that is no directory. The kernel truncates it by itself.
@@ -285,21 +284,32 @@ impl Vfs {
     /// All content but that of control files goes through the page cache, that of new files too: who
     /// wrote past it would be spared a copy, but a mapping of the file holds whole pages, and what it
     /// had of a page from before such a write would be written back over it.
-    pub fn open(&self, ino: u64, flags: OpenFlags) -> Answer<OpenOut> {
+    pub fn open(&self, caller: Caller, ino: u64, flags: OpenFlags) -> Answer<OpenOut> {
         match self.realm(ino) {
             Realm::Control => {
                 let fh = self.controls.open(self.control_open(ino, flags.read)?);
                 Ok(OpenOut { fh, cached: false })
             }
             Realm::Snapshot if flags.write => Err(Errno::ROFS),
-            Realm::Live | Realm::Snapshot => Ok(OpenOut::CACHED_FILE),
+            Realm::Live => {
+                if flags.read && flags.write {
+                    self.mappers.add(ino, caller);
+                }
+                Ok(OpenOut::CACHED_FILE)
+            }
+            Realm::Snapshot => Ok(OpenOut::CACHED_FILE),
         }
     }
 
-    /// Closes a file.
-    pub fn release(&self, ino: u64, fh: u64) {
+    /// Closes a file that was opened with these flags.
+    pub fn release(&self, ino: u64, fh: u64, flags: OpenFlags) {
         match self.realm(ino) {
-            Realm::Live => self.live_release(ino),
+            Realm::Live => {
+                if flags.read && flags.write {
+                    self.mappers.remove(ino);
+                }
+                self.live_release(ino);
+            }
             Realm::Control => self.controls.close(fh),
             Realm::Snapshot => {}
         }
@@ -326,12 +336,19 @@ impl Vfs {
     }
 
     /// Writes all of `data`, or does what a control file is asked for.
-    pub fn write(&self, ino: u64, fh: u64, offset: u64, data: &[u8], how: WriteHow) -> Answer<()> {
+    pub fn write(
+        &self,
+        caller: Caller,
+        (ino, fh): (u64, u64),
+        offset: u64,
+        data: &[u8],
+        how: WriteHow,
+    ) -> Answer<()> {
         match self.realm(ino) {
-            Realm::Live => self.live_write(ino, offset, data, how),
+            Realm::Live => self.live_write(caller, ino, (offset, data), how),
             Realm::Control => {
                 let file = self.controls.find(fh).ok_or(Errno::BADF)?;
-                self.control_write(&file, data)
+                self.control_write(caller, &file, data)
             }
             Realm::Snapshot => Err(Errno::ROFS),
         }
@@ -445,9 +462,9 @@ impl Vfs {
     }
 
     /// Removes an extended attribute.
-    pub fn removexattr(&self, ino: u64, name: &[u8]) -> Answer<()> {
+    pub fn removexattr(&self, caller: Caller, ino: u64, name: &[u8]) -> Answer<()> {
         self.writable(ino)?;
-        self.live_removexattr(ino, name)
+        self.live_removexattr(caller, ino, name)
     }
 
     /// Tells how much room the disk below has.
@@ -462,31 +479,5 @@ impl Vfs {
             files: disk.f_files,
             files_free: disk.f_ffree,
         })
-    }
-
-    /// Tells the kernel what changed behind its back. Called with no lock held.
-    fn announce(&self, touched: &[Touched]) {
-        let notify = self.notify.get();
-        for touched in touched {
-            match (touched, notify) {
-                (Touched::Entry(parent, name), Some(notify)) => notify.entry_changed(*parent, name),
-                (Touched::Inode(ino), Some(notify)) => {
-                    if self.lookups.holds(ino.0) {
-                        self.resized.add(ino.0);
-                    }
-                    notify.inode_changed(*ino);
-                }
-                (Touched::Removed(ino), Some(notify)) => {
-                    // Who has it open sees that it has no name any more.
-                    notify.attributes_changed(*ino);
-                    self.drop_if_unheld(*ino);
-                }
-                (Touched::Removed(ino), None) => self.drop_if_unheld(*ino),
-                (_, None) => {}
-            }
-        }
-        if let Some(notify) = notify {
-            notify.flush();
-        }
     }
 }

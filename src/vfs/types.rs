@@ -167,6 +167,8 @@ pub struct WriteHow {
     pub kill_priv: bool,
     /// At the end, which the kernel has looked for. That it looked in vain is found out here.
     pub append: bool,
+    /// By the kernel, which writes a mapping back and does not say whose that is.
+    pub mapped: bool,
 }
 
 /// Checks a name that the kernel sent.

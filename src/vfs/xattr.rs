@@ -15,6 +15,7 @@ const VIRTUAL: &[u8] = b"user.vst.";
 const COMMIT: &[u8] = b"user.vst.commit";
 const HEAD: &[u8] = b"user.vst.head";
 const ID: &[u8] = b"user.vst.id";
+const CHANGES_BY: &[u8] = b"user.vst.changes-by";
 /// `setxattr`: the name must be new.
 const CREATE: i32 = 1;
 /// `setxattr`: the name must be there.
@@ -32,6 +33,7 @@ impl Vfs {
                     hex(self.newest().map(|record| *record.id.object()))
                 }
                 ID => self.live_id(ino),
+                CHANGES_BY if ino == Ino::ROOT.0 => self.changes_by(),
                 _ => Err(Errno::NODATA),
             };
         }
@@ -71,9 +73,11 @@ impl Vfs {
             let meta = self.inode(ino)?.meta;
             meta.perm & SETGID == 0 || caller.keeps_setgid(meta.gid)
         };
+        let writer = caller.writer();
         let exists = self
             .repo()?
             .update(|edit| {
+                edit.by(Some(&writer));
                 let (ino, time) = (live(ino), Timestamp::now());
                 let inode = edit.find(ino).ok_or(OpError::NotFound)?;
                 let there = inode.xattrs.find(name).is_some();
@@ -108,12 +112,19 @@ impl Vfs {
         }
     }
 
-    pub(super) fn live_removexattr(&self, ino: u64, name: &[u8]) -> Answer<()> {
+    pub(super) fn live_removexattr(&self, caller: Caller, ino: u64, name: &[u8]) -> Answer<()> {
         if name.starts_with(VIRTUAL) {
             return Err(Errno::PERM);
         }
         let op = Op::RemoveXattr { ino: live(ino), name: name.into(), time: Timestamp::now() };
-        self.repo()?.apply(&op).map_err(|e| of_repo(&e))
+        self.repo()?.apply_by(Some(&caller.writer()), &op).map_err(|e| of_repo(&e))
+    }
+
+    /// The blocks that tell who changed what since the head, for one who reads them in the store.
+    fn changes_by(&self) -> Answer<Vec<u8>> {
+        let blocks = self.repo()?.store_changes_by().map_err(|e| of_repo(&e))?;
+        let ids: Vec<String> = blocks.iter().map(ObjectId::to_string).collect();
+        Ok(ids.join(" ").into_bytes())
     }
 
     /// The id of the content of a file or directory, after its hashes were brought up to date.

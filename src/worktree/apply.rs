@@ -129,7 +129,8 @@ impl Worktree {
                 revert(&mut next, entry, src)?;
                 self.dirty_bytes -= self.get(*ino)?.dirty_bytes();
                 let inode = self.edit(*ino);
-                *inode = Inode { epoch: inode.epoch, settled: false, ctime: *time, ..next };
+                let (epoch, writer) = (inode.epoch, inode.writer.take());
+                *inode = Inode { epoch, writer, settled: false, ctime: *time, ..next };
                 self.set_shadow_mtime(*ino, entry.meta.mtime);
                 self.note_content(*ino);
                 Ok(())
@@ -150,12 +151,21 @@ impl Worktree {
     pub(super) fn edit(&mut self, ino: Ino) -> &mut Inode {
         self.mark(ino);
         let inode = self.inodes.get_mut(ino).expect("an inode is looked up before it is edited");
+        let inode = Arc::make_mut(inode);
+        inode.note_writer(self.writer.as_ref());
+        inode
+    }
+
+    /// The same for a change of the entries of a directory, which is told of by these.
+    pub(super) fn edit_beside_writer(&mut self, ino: Ino) -> &mut Inode {
+        self.mark(ino);
+        let inode = self.inodes.get_mut(ino).expect("an inode is looked up before it is edited");
         Arc::make_mut(inode)
     }
 
     /// Sets the times of a directory whose entries changed.
     pub(super) fn touch(&mut self, directory: Ino, time: Timestamp) {
-        let inode = self.edit(directory);
+        let inode = self.edit_beside_writer(directory);
         inode.meta.mtime = time;
         inode.ctime = time;
     }
@@ -168,12 +178,12 @@ impl Worktree {
         time: Option<Timestamp>,
         edit: impl FnOnce(&mut Tree<Directory>) -> Result<T, ObjectError>,
     ) -> Result<T, ObjectError> {
-        let mut tree = match &mut self.edit(directory).body {
+        let mut tree = match &mut self.edit_beside_writer(directory).body {
             Body::Directory(tree) => std::mem::take(tree),
             _ => unreachable!("the caller has looked that it is a directory"),
         };
         let result = edit(&mut tree);
-        let inode = self.edit(directory);
+        let inode = self.edit_beside_writer(directory);
         inode.body = Body::Directory(tree);
         if let Some(time) = time.filter(|_| result.is_ok()) {
             inode.meta.mtime = time;
@@ -212,6 +222,7 @@ impl Worktree {
         })?;
         self.note_entry(parent, name, true);
         inode.names = Names::from_iter([(home, name.clone())]);
+        inode.note_writer(self.writer.as_ref());
         if inode.is_directory() {
             self.note_moved(ino);
         }
@@ -424,6 +435,7 @@ fn new_inode(ino: Ino, node: &NewNode, time: Timestamp) -> Result<Inode, OpError
         xattrs: Xattrs::default(),
         names: Names::new(),
         body,
+        writer: None,
         epoch: 0,
         settled: false,
     })

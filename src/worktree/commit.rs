@@ -18,6 +18,7 @@
 mod hash;
 mod plan;
 mod store;
+mod writers;
 
 use std::sync::Arc;
 

@@ -419,6 +419,7 @@ fn new_shadow(ino: Ino, mtime: Timestamp, ctime: Timestamp) -> Inode {
         xattrs: Xattrs::default(),
         names: super::Names::new(),
         body: Body::Directory(Tree::new()),
+        writer: None,
         epoch: 0,
         settled: false,
     }

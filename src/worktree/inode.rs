@@ -10,7 +10,7 @@ use super::tree::{Directory, Tree};
 use crate::format::entry::{decode_xattrs, encode_xattrs, xattrs_fit_inline};
 use crate::model::{
     Entry, EntryBody, EntryXattrs, FileKind, Ino, Meta, Name, ObjectError, ObjectSource, Timestamp,
-    Xattrs,
+    Writer, Xattrs,
 };
 
 /// The names of an inode, each with the directory that it is in.
@@ -35,6 +35,9 @@ pub struct Inode {
     pub names: Names,
     /// What depends on its kind.
     pub body: Body,
+    /// Who changed it last, since it was last hashed, if that is known. What was hashed may have
+    /// forgotten it.
+    pub writer: Option<Arc<Writer>>,
     /// The epoch in which it was last marked dirty, 0 if it never was.
     pub(super) epoch: u64,
     /// Whether its entry, in the one directory that it is in, tells all of it though it is dirty.
@@ -72,8 +75,18 @@ impl Inode {
             EntryBody::Symlink(target) => Body::Symlink(target.into()),
             EntryBody::Special => Body::Special,
         };
-        let (meta, atime) = (entry.meta, None);
-        Ok(Self { ino, meta, ctime, atime, xattrs, names, body, epoch: 0, settled: false })
+        let (meta, atime, writer) = (entry.meta, None, None);
+        Ok(Self { ino, meta, ctime, atime, xattrs, names, body, writer, epoch: 0, settled: false })
+    }
+
+    /// Notes who changes it. If nobody knows, it stays with the last one who is known: that is so
+    /// for what the kernel writes back of a mapping, mostly soon after others wrote the file.
+    pub(super) fn note_writer(&mut self, writer: Option<&Arc<Writer>>) {
+        if let Some(writer) = writer
+            && !self.writer.as_ref().is_some_and(|known| Arc::ptr_eq(known, writer))
+        {
+            self.writer = Some(Arc::clone(writer));
+        }
     }
 
     /// The size that `stat` tells.

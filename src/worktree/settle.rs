@@ -116,7 +116,7 @@ impl Worktree {
         });
         let mut updates: Vec<Update<'_, Directory>> = updates.collect();
         // The entries change, and nothing of it that could be seen.
-        let Body::Directory(tree) = &mut self.edit(parent).body else { return 0 };
+        let Body::Directory(tree) = &mut self.edit_beside_writer(parent).body else { return 0 };
         if !matches!(tree.update(&mut updates, src), Ok(0)) {
             return 0;
         }

@@ -26,7 +26,7 @@ use crate::format::root::Root;
 use crate::format::worktree::{Place, SideRecord, WorktreeState};
 use crate::model::{
     CommitId, Deed, DeedKind, Entry, EntryBody, FileKind, Ino, Meta, Name, ObjectError,
-    ObjectSource, Timestamp, Xattrs,
+    ObjectSource, Timestamp, Writer, Xattrs,
 };
 
 /// A working tree. A clone is a few pointers, and what is done to one is not seen in the other.
@@ -53,6 +53,8 @@ pub struct Worktree {
     pub head: Option<CommitId>,
     /// What was done to it.
     pub log: DeedLog,
+    /// Who does what is applied to it, if that is known.
+    pub writer: Option<Arc<Writer>>,
 }
 
 /// A map by inode number.
@@ -104,6 +106,7 @@ impl Worktree {
             xattrs: Xattrs::default(),
             names: Names::new(),
             body: Body::Directory(Tree::new()),
+            writer: None,
             epoch: 0,
             settled: false,
         };
@@ -150,6 +153,7 @@ impl Worktree {
             next_ino,
             head: None,
             log: DeedLog::default(),
+            writer: None,
         }
     }
 

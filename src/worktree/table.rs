@@ -167,8 +167,8 @@ mod tests {
         let time = Timestamp { secs: 0, nanos: 0 };
         let meta = Meta { kind: FileKind::Fifo, perm, uid: 0, gid: 0, rdev: 0, mtime: time };
         let (names, xattrs, body) = (Names::new(), Xattrs::default(), Body::Special);
-        let (ctime, atime) = (time, None);
-        Arc::new(Inode { ino, meta, ctime, atime, xattrs, names, body, epoch: 0, settled: false })
+        let (ctime, atime, writer, epoch, settled) = (time, None, None, 0, false);
+        Arc::new(Inode { ino, meta, ctime, atime, xattrs, names, body, writer, epoch, settled })
     }
 
     fn assert_same(table: &InodeTable, map: &BTreeMap<Ino, u16>) {

@@ -43,11 +43,11 @@ fn log_with_stat_tells_what_each_commit_changed() {
     let store = TestStore::with_commits();
     let log = store.ok(&["log", "--stat"]);
     for line in [
-        "    A file  (4 B)",
-        "    A dir/inner  (2.9 MiB)",
-        "    M file  (4 B -> 8 B)",
-        "    A link",
-        "    R dir -> moved",
+        "    A file  (4 B)  by editor, root",
+        "    A dir/inner  (2.9 MiB)  by editor, root",
+        "    M file  (4 B -> 8 B)  by editor, root",
+        "    A link  by editor, root",
+        "    R dir -> moved  by editor, root",
         "    2 paths: 1 added, 1 renamed",
     ] {
         assert!(log.lines().any(|l| l == line), "{line}: {log}");
@@ -55,6 +55,8 @@ fn log_with_stat_tells_what_each_commit_changed() {
     let log = store.json(&["log", "--stat", "--json"]);
     assert_eq!(log[1]["changes"][0]["change"], "modified");
     assert_eq!(log[1]["changes"][0]["old"], serde_json::json!({"kind": "file", "size": 4}));
+    let by = serde_json::json!({"command": "editor", "uid": 0, "user": "root"});
+    assert_eq!(log[1]["changes"][0]["by"], by);
 }
 
 /// What the second commit did to `file`.
@@ -110,13 +112,40 @@ fn log_of_paths_has_the_commits_that_changed_them() {
 }
 
 #[test]
+fn blame_file_tells_who_changed_a_path_newest_first() {
+    let store = TestStore::with_commits();
+    let blame = |args: &[&str]| {
+        let rows = store.json(&[&["blame-file", "--json"], args].concat());
+        let row = |row: &serde_json::Value| {
+            assert_eq!(row["by"]["command"], "editor");
+            assert_eq!((&row["by"]["uid"], &row["by"]["user"]), (&0.into(), &"root".into()));
+            format!("{} {} {}", row["change"], row["path"], row["message"]).replace('"', "")
+        };
+        rows.as_array().expect("an array").iter().map(row).collect::<Vec<_>>()
+    };
+    assert_eq!(blame(&["file"]), ["modified file ", "added file first"]);
+    assert_eq!(blame(&["-n1", "file"]), ["modified file "]);
+    assert_eq!(blame(&["link"]), ["added link third\\n\\nwith more\\nto say"]);
+    // One that is gone is known as well, but not who took it away.
+    let gone = store.json(&["blame-file", "--json", "dir/inner"]);
+    assert_eq!((&gone[0]["change"], &gone[0]["by"]), (&"deleted".into(), &serde_json::Value::Null));
+    assert_eq!(
+        (&gone[1]["change"], &gone[1]["by"]["command"]),
+        (&"added".into(), &"editor".into())
+    );
+    assert!(store.error(1, &["blame-file", "flie"]).contains("but there is file"));
+    store.error(2, &["blame-file"]);
+}
+
+#[test]
 fn show_tells_all_of_a_commit() {
     let store = TestStore::with_commits();
     let log = store.json(&["log", "--json"]);
     let id = log[0]["id"].as_str().expect("a text");
     let show = store.ok(&["show", "HEAD"]);
     assert!(show.starts_with(&format!("commit {id}\n")), "{show}");
-    for line in ["names:   HEAD", "author:  tester", "    third", "    to say", "R dir -> moved"] {
+    let moved = "R dir -> moved  by editor, root";
+    for line in ["names:   HEAD", "author:  tester", "    third", "    to say", moved] {
         assert!(show.lines().any(|l| l == line), "{line}: {show}");
     }
     assert_eq!(store.json(&["show", "--json", &id[..8]])["id"], id);

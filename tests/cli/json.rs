@@ -45,6 +45,7 @@ fn what_is_printed_is_what_is_documented() {
         ("vst log --json", &["log", "--json", "--stat"][..]),
         ("vst log --json", &["log", "--json"]),
         ("vst show HEAD --json", &["show", "HEAD", "--json"]),
+        ("vst blame-file PATH --json", &["blame-file", "file", "--json"]),
         ("vst ls HEAD --json", &["ls", "HEAD", "--json"]),
         ("vst diff --json", &["diff", "HEAD~2", "HEAD", "--json", "--stat"]),
         ("vst restore HEAD --json", &["restore", "HEAD~2", "file", "--json"]),

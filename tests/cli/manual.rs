@@ -110,8 +110,9 @@ fn help_explains_commands_and_topics() {
     for (words, says) in [
         (&["revision"][..], "\"revision\", but there is revisions; "),
         (&["restroe"], "but there is restore; "),
-        (&["blame"], "no help on \"blame\"; `vst help` lists "),
-        (&["op", "blame"], "no help on \"op blame\"; "),
+        (&["blame"], "but there is blame-file; "),
+        (&["frobnicate"], "no help on \"frobnicate\"; `vst help` lists "),
+        (&["op", "frobnicate"], "no help on \"op frobnicate\"; "),
     ] {
         let mut args = vec!["help"];
         args.extend(words);

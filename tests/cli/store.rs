@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use vst::model::{FileKind, Ino, Name, NewNode, Op, Timestamp};
+use vst::model::{FileKind, Ino, Name, NewNode, Op, Timestamp, Writer};
 use vst::repo::{CommitRequest, Repo, RepoOptions};
 
 pub(crate) const VST: &str = env!("CARGO_BIN_EXE_vst");
@@ -73,7 +73,9 @@ impl TestStore {
 
     /// Opens it, which locks others out.
     pub(crate) fn open(&self) -> Repo {
-        let options = RepoOptions { author: "tester".to_owned(), ..RepoOptions::default() };
+        let writer = Some(Arc::new(Writer::new(b"editor", 0)));
+        let author = "tester".to_owned();
+        let options = RepoOptions { author, writer, ..RepoOptions::default() };
         Repo::open(&self.path(), options).expect("the store can be opened")
     }
 

@@ -5,9 +5,13 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use vst::format::entry::decode_entry;
-use vst::model::{Entry, EntryBody, FileKind, Ino, Meta, Name, ObjectSource, Timestamp, Xattrs};
+use vst::model::{
+    Commit, CommitId, Entry, EntryBody, FileKind, Ino, Meta, Name, ObjectSource, Timestamp, Xattrs,
+};
 use vst::repo::{History, Repo};
-use vst::worktree::{Body, CommittedDirectory, CommittedTree, File, Worktree, load_xattrs};
+use vst::worktree::{
+    Body, CommittedDirectory, CommittedTree, DiffOptions, File, Worktree, diff_roots, load_xattrs,
+};
 
 /// How much of a file is read at a time.
 const WINDOW_BYTES: usize = 256 * 1024;
@@ -85,6 +89,7 @@ pub(crate) fn history(history: &History) -> String {
             commit.root.object(),
         )
         .expect("text grows");
+        writers(&mut text, history, &record.id, &commit);
         let tree = committed(&commit.root, history.source());
         let now: BTreeSet<String> = tree.lines().map(str::to_owned).collect();
         let gone = before.difference(&now).map(|line| format!("- {line}\n"));
@@ -93,6 +98,22 @@ pub(crate) fn history(history: &History) -> String {
         before = now;
     }
     text
+}
+
+/// Who made the changes of a commit.
+fn writers(text: &mut String, history: &History, id: &CommitId, commit: &Commit) {
+    let parent = history.parent(commit);
+    let parent = parent.map(|id| history.commit(&id).expect("the commit can be read").root);
+    let options = DiffOptions { renames: false, whole_directories: false, exact: false };
+    let changes = diff_roots(parent.as_ref(), &commit.root, history.source(), &options);
+    let changes = changes.expect("trees can be compared");
+    let makers = history.who_made(id, &changes).expect("it can be read");
+    for (change, maker) in changes.iter().zip(makers) {
+        let maker = maker.map_or("nobody".to_owned(), |writer| {
+            format!("{} {}", writer.name().escape_ascii(), writer.uid)
+        });
+        writeln!(text, "by {maker}: {}", change.path.escape_ascii()).expect("text grows");
+    }
 }
 
 fn committed(root: &vst::model::RootId, src: &dyn ObjectSource) -> String {

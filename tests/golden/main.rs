@@ -145,7 +145,7 @@ fn journal_kinds(store: &Path) -> BTreeSet<String> {
             let (fields, behind) = behind.split_at(header.fields_len as usize);
             let (payload, behind) = behind.split_at(header.payload_len as usize);
             match decode_record(fields, payload).expect("records decode") {
-                Record::Ops(ops) => kinds.extend(ops.iter().map(|located| name_of(&located.op))),
+                Record::Ops(_, ops) => kinds.extend(ops.iter().map(|located| name_of(&located.op))),
                 other => _ = kinds.insert(name_of(&other)),
             }
             rest = behind;

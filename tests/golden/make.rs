@@ -4,10 +4,11 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use vst::format::journal::SEGMENT_HEADER_BYTES;
 use vst::model::{
-    CommitId, Entry, FileKind, Ino, Name, NewNode, Op, RenameMode, SetAttr, Timestamp,
+    CommitId, Entry, FileKind, Ino, Name, NewNode, Op, RenameMode, SetAttr, Timestamp, Writer,
 };
 use vst::repo::{CommitRequest, GcRequest, Repo, RepoOptions, RestoreRequest, Retention};
 use vst::store::{Durability, Expected, RefName};
@@ -26,7 +27,13 @@ const ACL_DEFAULT: &[u8] = b"system.posix_acl_default";
 
 /// How every test opens the store.
 pub(crate) fn options() -> RepoOptions {
-    RepoOptions { uid: 1000, gid: 1000, author: "golden".to_owned(), ..RepoOptions::default() }
+    RepoOptions {
+        uid: 1000,
+        gid: 1000,
+        author: "golden".to_owned(),
+        writer: Some(Arc::new(Writer::new(b"maker", 1000))),
+        ..RepoOptions::default()
+    }
 }
 
 /// Makes a store as a killed process leaves it, and returns what its living tree held.
@@ -208,7 +215,12 @@ impl Maker {
     }
 
     fn apply(&mut self, op: &Op) {
-        self.repo.apply(op).unwrap_or_else(|error| panic!("{op:?}: {error}"));
+        // Each kind of operation by a program of its own.
+        let text = format!("{op:?}");
+        let name = text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        let writer = Arc::new(Writer::new(name.to_lowercase().as_bytes(), 1001));
+        let done = self.repo.apply_by(Some(&writer), op);
+        done.unwrap_or_else(|error| panic!("{op:?}: {error}"));
     }
 
     /// The inode with this path.

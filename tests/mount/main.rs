@@ -22,6 +22,7 @@ mod ignore;
 mod import;
 mod limits;
 mod posix;
+mod provenance;
 mod readme;
 mod reference;
 mod round_trip;

@@ -81,7 +81,8 @@ mod tests {
     fn list(numbers: &[u8]) -> Vec<CommitRecord> {
         let id = |n: &u8| CommitId::new(ObjectId::from_bytes([*n; 32]));
         // All at once: the order is that of the list.
-        numbers.iter().map(|n| CommitRecord { id: id(n), time: Timestamp::default() }).collect()
+        let (time, changes_by) = (Timestamp::default(), None);
+        numbers.iter().map(|n| CommitRecord { id: id(n), time, changes_by }).collect()
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::format::deed::tests::any_deed;
 use crate::format::op::{LocatedOp, put_op, subject};
 use crate::model::{
     ChunkId, CommitId, Content, Entry, EntryBody, EntryXattrs, FileKind, Ino, Meta, Name, NewNode,
-    ObjectId, Op, RenameMode, SetAttr, Timestamp, Xattrs,
+    ObjectId, Op, RenameMode, SetAttr, Timestamp, Writer, Xattrs,
 };
 
 fn any_time() -> impl Strategy<Value = Timestamp> {
@@ -115,9 +115,9 @@ fn any_located() -> impl Strategy<Value = LocatedOp> {
 }
 
 /// The fields and the payload of a record with these operations.
-fn encode(ops: &[LocatedOp]) -> (Vec<u8>, Vec<u8>) {
+fn encode(by: Option<&Writer>, ops: &[LocatedOp]) -> (Vec<u8>, Vec<u8>) {
     let (mut fields, mut payload) = (Vec::new(), Vec::new());
-    put_ops_header(&mut fields, ops.len());
+    put_ops_header(&mut fields, by, ops.len());
     for LocatedOp { at, op } in ops {
         put_op(&mut fields, at.as_ref().map(|(parent, name)| (*parent, name)), op);
         if let Op::Write { data, .. } = op {
@@ -128,9 +128,11 @@ fn encode(ops: &[LocatedOp]) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn any_record() -> impl Strategy<Value = (Record, Vec<u8>, Vec<u8>)> {
-    let ops = vec(any_located(), 0..5).prop_map(|ops| {
-        let (fields, payload) = encode(&ops);
-        (Record::Ops(ops), fields, payload)
+    let writer = (vec(any::<u8>(), 0..20), any::<u32>());
+    let writer = writer.prop_map(|(name, uid)| Writer::new(&name, uid));
+    let ops = (option::of(writer), vec(any_located(), 0..5)).prop_map(|(by, ops)| {
+        let (fields, payload) = encode(by.as_ref(), &ops);
+        (Record::Ops(by, ops), fields, payload)
     });
     let commit = (any_id(), any_time(), ".{0,9}", ".{0,40}");
     let commit = commit.prop_map(|(id, time, author, message)| {
@@ -232,5 +234,5 @@ fn a_segment_of_a_newer_program_is_told_from_a_damaged_one() {
     bytes[8] += 1;
     let sum = crc32c::crc32c(&bytes[..44]);
     bytes[44..48].copy_from_slice(&sum.to_le_bytes());
-    assert_eq!(SegmentHeader::decode(&bytes), Err(SegmentError::Version(3)));
+    assert_eq!(SegmentHeader::decode(&bytes), Err(SegmentError::Version(4)));
 }

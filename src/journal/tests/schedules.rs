@@ -40,7 +40,7 @@ struct World {
 fn find(disk: &SimDisk, from: JournalPosition) -> Vec<Op> {
     let mut ops = Vec::new();
     let found = Journal::recover(&disk.handle(), Path::new("/"), from, |record| {
-        if let Record::Ops(located) = record {
+        if let Record::Ops(_, located) = record {
             ops.extend(located.into_iter().map(|located| located.op));
         }
         Ok::<(), JournalError>(())
@@ -76,7 +76,7 @@ impl World {
         let op = write(n, len);
         let Op::Write { data, .. } = &op else { unreachable!() };
         let mut record = RecordBuffer::new();
-        put_ops_header(record.fields(), 1);
+        put_ops_header(record.fields(), None, 1);
         put_op(record.fields(), None, &op);
         let ticket = {
             let mut order = self.order.lock();

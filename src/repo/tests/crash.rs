@@ -6,7 +6,9 @@ use super::world::{
     tag_name,
 };
 use crate::base::disk::sim::SimDisk;
+use crate::model::{Commit, CommitId};
 use crate::repo::{CommitRequest, Repo};
+use crate::worktree::{ChangeKind, DiffOptions, diff_roots};
 
 /// What there is after a number of actions: the tree, and the operation log.
 pub(super) type State = (Dump, Vec<String>);
@@ -108,6 +110,7 @@ fn check_commits(repo: &Repo, expectation: &Expectation<'_>, state: usize) {
         let commit = repo.history().commit(&record.id);
         let commit = commit.unwrap_or_else(|e| panic!("{what}: a listed commit: {e}"));
         read_commit(repo, &commit.root);
+        check_makers(repo, &record.id, &commit, what);
         match promises.commits.iter().find(|made| made.id == record.id) {
             Some(made) => assert_eq!(made.root, commit.root, "{what}"),
             // One that was not acknowledged, or one that a restore made before it.
@@ -127,6 +130,25 @@ fn check_commits(repo: &Repo, expectation: &Expectation<'_>, state: usize) {
     for made in promises.commits.iter().filter(|made| made.after <= *at_least) {
         let is_listed = listed.iter().any(|record| record.id == made.id);
         assert!(is_listed, "{what}: at {state} the commit of action {} is lost", made.after);
+    }
+}
+
+/// Of all that a commit changed, but for what it removed, it is known who did it.
+fn check_makers(repo: &Repo, id: &CommitId, commit: &Commit, what: &str) {
+    let history = repo.history();
+    let parent = history.parent(commit);
+    if parent.is_none() && !commit.parents.is_empty() {
+        // What it is compared with was dropped.
+        return;
+    }
+    let parent = parent.map(|parent| history.commit(&parent).expect("it is listed").root);
+    let options = DiffOptions { renames: false, whole_directories: false, exact: false };
+    let changes = diff_roots(parent.as_ref(), &commit.root, history.source(), &options);
+    let changes = changes.unwrap_or_else(|e| panic!("{what}: {e}"));
+    let makers = history.who_made(id, &changes).unwrap_or_else(|e| panic!("{what}: {e}"));
+    for (change, maker) in changes.iter().zip(makers) {
+        let is_known = maker.is_some_and(|writer| writer.name() == b"tester");
+        assert_eq!(is_known, change.kind != ChangeKind::Deleted, "{what}: {id}: {change:?}");
     }
 }
 

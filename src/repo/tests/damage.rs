@@ -20,7 +20,7 @@ use crate::model::{
     CommitId, Entry, EntryBody, FileKind, Ino, Name, NewNode, ObjectId, ObjectKind, ObjectSink,
     ObjectSource, Op, Timestamp,
 };
-use crate::repo::{CommitRequest, History, Holder, Repo, Verified, mend};
+use crate::repo::{CommitRequest, History, Holder, Hurt, Repo, Verified, mend};
 use crate::store::{OpenOptions, Part, Store};
 use crate::worktree::{CommittedDirectory, CommittedTree, File};
 
@@ -221,7 +221,7 @@ fn told(found: &Verified) -> BTreeMap<CommitId, BTreeSet<Vec<u8>>> {
             assert_eq!(hurt.more, 0);
             Some((id, hurt.paths.iter().map(|(path, _)| path.clone()).collect()))
         }
-        Holder::Worktree => None,
+        Holder::Writers(_) | Holder::Worktree => None,
     });
     commits.collect()
 }
@@ -268,6 +268,12 @@ fn a_damaged_object_is_named_with_exactly_the_commits_and_paths_that_it_hurts() 
                     assert_eq!(finding.file, Path::new(file), "{what}");
                     let expected = expected.get_or_insert_with(|| oracle(&disk, &sound.commits));
                     assert_eq!(told(&found), *expected, "{what}");
+                    let is_about_writers = |hurt: &Hurt| matches!(hurt.holder, Holder::Writers(_));
+                    assert_eq!(
+                        found.hurt.iter().any(is_about_writers),
+                        record.kind == ObjectKind::Provenance,
+                        "{what}"
+                    );
                     kinds.insert(record.kind);
                 }
             }

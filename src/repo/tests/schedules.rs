@@ -219,7 +219,7 @@ fn a_commit_waits_for_the_payloads_of_all_that_is_in_it() {
                     journal.reserve(LARGE as u64, Urgency::Ordinary).unwrap();
                     live.apply(&op, world.repo.source()).unwrap();
                     world.repo.changes.fetch_add(1, Ordering::Release);
-                    put_ops_header(record.fields(), 1);
+                    put_ops_header(record.fields(), None, 1);
                     put_op(record.fields(), live.place_of(ino), &op);
                     journal.append(&mut record, &data, sum, 1).unwrap()
                 };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::base::disk::sim::{Chance, SimDisk};
 use crate::model::{
     CommitId, Deed, DeedKind, Entry, FileKind, Ino, Meta, Name, NewNode, ObjectId, Op, RenameMode,
-    RootId, SetAttr, Timestamp,
+    RootId, SetAttr, Timestamp, Writer,
 };
 use crate::repo::{
     CommitRequest, GcRequest, Repo, RepoError, RepoOptions, RestoreRequest, Retention,
@@ -29,6 +29,7 @@ pub(super) fn open(disk: &SimDisk) -> Result<Repo, RepoError> {
         gid: 1,
         cache_bytes: 1 << 20,
         author: "tester".to_owned(),
+        writer: Some(Arc::new(Writer::new(b"tester", 1))),
         ..RepoOptions::default()
     };
     Repo::open(Path::new(DIR), options)

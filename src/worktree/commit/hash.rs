@@ -138,8 +138,15 @@ fn hash_level<'e, 'a>(
         let before = directory.inode.clone();
         let after = match before.directory() {
             // Only what lies below it changed before the snapshot, in place.
-            Some(same) if same.is_same_by_pointer(&tree) => before.clone(),
-            _ => Arc::new(Inode { body: Body::Directory(tree), ..(*before).clone() }),
+            Some(same) if same.is_same_by_pointer(&tree) && before.writer.is_none() => {
+                before.clone()
+            }
+            // Directories are marked for whatever changes below them: those with a writer have
+            // changed themselves.
+            _ => {
+                let body = Body::Directory(tree);
+                Arc::new(Inode { body, writer: None, ..(*before).clone() })
+            }
         };
         done.push(HashedDirectory { before, after, children_end });
     }

@@ -1,5 +1,7 @@
 //! Handing a hashed snapshot to the store.
 
+use std::sync::Arc;
+
 use super::{Committed, Snapshot};
 use crate::model::{Ino, ObjectError, ObjectId, ObjectKind, ObjectSink, ObjectSource, RootId};
 use crate::worktree::File;
@@ -13,7 +15,10 @@ pub struct Unstored {
     root_bytes: Vec<u8>,
     directories: Vec<Tree<Directory>>,
     xattrs: Vec<(ObjectId, Vec<u8>)>,
-    files: Vec<(Ino, File)>,
+    /// What changed, and the directories that it is in. That they are shared costs who changes them
+    /// next a copy, and whoever commits less than to copy what is needed of them.
+    pub(super) inodes: Vec<Arc<Inode>>,
+    pub(super) directories_before: Vec<Arc<Inode>>,
     links: Tree<Table>,
 }
 
@@ -27,22 +32,22 @@ pub struct StoredFile {
 impl Snapshot {
     /// What the store may lack of a hashed snapshot.
     pub fn unstored(&self, committed: &Committed) -> Unstored {
-        let mut files = Vec::with_capacity(self.dirty.inodes.len());
-        for ino in self.dirty.inodes.iter().chain(&self.dirty.settled) {
-            let Some(inode) = self.tree.find(*ino) else { continue };
-            let Some(file) = inode.file() else { continue };
+        let listed = self.dirty.inodes.iter().chain(&self.dirty.settled);
+        let mut inodes = Vec::with_capacity(self.dirty.inodes.len());
+        inodes.extend(listed.filter_map(|ino| {
+            let inode = self.tree.find(*ino)?;
             let is_left = inode.names.is_empty() || self.dirty.leaves(inode);
-            if !is_left && !file.is_stored() {
-                files.push((*ino, file.clone()));
-            }
-        }
+            (!is_left).then(|| Arc::clone(inode))
+        }));
+        let before = committed.directories.iter().map(|directory| &directory.before);
         let trees = committed.directories.iter().map(|directory| &*directory.after);
         Unstored {
             root: committed.root,
             root_bytes: committed.root_bytes.clone(),
             directories: trees.filter_map(Inode::directory).cloned().collect(),
             xattrs: committed.xattrs.clone(),
-            files,
+            inodes,
+            directories_before: before.cloned().collect(),
             links: committed.links.clone(),
         }
     }
@@ -75,13 +80,17 @@ impl Unstored {
         src: &dyn ObjectSource,
         sink: &dyn ObjectSink,
     ) -> Result<Vec<StoredFile>, ObjectError> {
-        let mut files = Vec::with_capacity(self.files.len());
-        for (ino, hashed) in &self.files {
+        let unstored = |inode: &'_ Arc<Inode>| {
+            let file = inode.file().filter(|file| !file.is_stored())?;
+            Some((inode.ino, file.clone()))
+        };
+        let mut files = Vec::with_capacity(self.inodes.len());
+        for (ino, hashed) in self.inodes.iter().filter_map(unstored) {
             let stored = hashed.store(src, sink)?;
             if let Some(list) = stored.chunk_tree() {
                 hasher.store::<Chunks>(&[list], sink)?;
             }
-            files.push(StoredFile { ino: *ino, hashed: hashed.clone(), stored });
+            files.push(StoredFile { ino, hashed, stored });
         }
         self.store_xattrs(sink)?;
         hasher.store(&self.directories.iter().collect::<Vec<_>>(), sink)?;

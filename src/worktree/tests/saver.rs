@@ -58,6 +58,7 @@ impl Saver {
             journal: Default::default(),
             commits: Tally::default(),
             log: Default::default(),
+            changes_by: Vec::new(),
         };
         self.changed = live.publish_sides(sides);
         assert_eq!(self.changed, [], "what was hashed is in memory");

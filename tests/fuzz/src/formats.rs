@@ -5,6 +5,7 @@ use vst::format::bytes::Reader;
 use vst::format::chunks::ChunkRecord;
 use vst::format::deed::{decode_deed_block, encode_deed_block};
 use vst::format::node::{NodeReader, put_header, put_item, put_link};
+use vst::format::provenance::{BlockReader, BlockWriter};
 use vst::format::root::{LinkRecord, Root};
 use vst::format::worktree::{Place, SideRecord, WorktreeState, open_side, put_side_header};
 use vst::format::{commit, commit_log, config, entry, ref_file, state_log};
@@ -12,7 +13,7 @@ use vst::format::{commit, commit_log, config, entry, ref_file, state_log};
 /// Decodes the bytes behind the first, which tells what they are to be.
 pub fn formats(data: &[u8]) {
     let Some((which, bytes)) = data.split_first() else { return };
-    match which % 13 {
+    match which % 14 {
         0 => node(bytes),
         1 => {
             if let Ok(entry) = entry::decode_entry(bytes) {
@@ -43,8 +44,7 @@ pub fn formats(data: &[u8]) {
         }
         6 => {
             if let Ok(state) = WorktreeState::decode(bytes) {
-                // One of the version before is written as one of this.
-                assert!(state.encode() == bytes || bytes.starts_with(b"vw\x03"));
+                assert_eq!(state.encode(), bytes);
             }
             if let Ok(deeds) = decode_deed_block(bytes) {
                 assert_eq!(encode_deed_block(&deeds), bytes);
@@ -70,12 +70,13 @@ pub fn formats(data: &[u8]) {
             }
         }
         11 => commit_list(bytes),
-        _ => {
+        12 => {
             let _ = state_log::has_header(bytes);
             if let Some(id) = state_log::decode_record(bytes) {
                 assert_eq!(state_log::encode_record(&id)[..], *bytes);
             }
         }
+        _ => provenance(bytes),
     }
 }
 
@@ -108,6 +109,19 @@ fn side(bytes: &[u8]) {
             return;
         }
     }
+}
+
+fn provenance(bytes: &[u8]) {
+    let Ok(mut reader) = BlockReader::open(bytes) else { return };
+    let mut block = BlockWriter::default();
+    loop {
+        match reader.next_row() {
+            Ok(Some((path, writer))) => block.push(path, writer),
+            Ok(None) => break,
+            Err(_) => return,
+        }
+    }
+    assert_eq!(block.finish(reader.heads(), reader.below()), bytes);
 }
 
 fn commit_list(bytes: &[u8]) {

@@ -36,8 +36,8 @@ fn record(fields: &[u8], payload: &[u8]) {
     let (mut again, mut again_payload) = (Vec::new(), Vec::new());
     match &record {
         Record::Void => return,
-        Record::Ops(ops) => {
-            put_ops_header(&mut again, ops.len());
+        Record::Ops(by, ops) => {
+            put_ops_header(&mut again, by.as_ref(), ops.len());
             for located in ops {
                 let at = located.at.as_ref().map(|(parent, name)| (*parent, name));
                 put_op(&mut again, at, &located.op);

@@ -203,6 +203,7 @@ impl Tree {
             journal: Default::default(),
             commits: Tally::default(),
             log: Default::default(),
+            changes_by: Vec::new(),
         };
         self.changed = self.tree.publish_sides(sides);
         (root, state)

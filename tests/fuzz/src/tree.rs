@@ -79,6 +79,7 @@ fn live(src: &Hostile) {
         journal: Default::default(),
         commits: Tally::default(),
         log: Default::default(),
+        changes_by: vec![id(6)],
     };
     let Ok(mut tree) = Worktree::open(&state, src) else { return };
     let mut todo = vec![Ino::ROOT];
