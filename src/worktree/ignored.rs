@@ -367,7 +367,7 @@ impl Worktree {
         let (value, side) = placeholder(FileKind::Directory, ino);
         let mut tree = self.shadows_tree().clone();
         tree.insert(name.as_bytes(), &value, side, src)?;
-        self.edit(SHADOWS).body = Body::Directory(tree);
+        self.edit_beside_writer(SHADOWS).body = Body::Directory(tree);
         let mut inode = new_shadow(ino, mtime, ctime);
         inode.names.push((SHADOWS, name));
         self.inodes.insert(ino, Arc::new(inode));
@@ -388,7 +388,7 @@ impl Worktree {
         }
         let mut tree = self.shadows_tree().clone();
         tree.remove(shadow_name(directory).as_bytes(), src)?;
-        self.edit(SHADOWS).body = Body::Directory(tree);
+        self.edit_beside_writer(SHADOWS).body = Body::Directory(tree);
         self.note_moved(ino);
         self.inodes.remove(ino);
         Ok(())

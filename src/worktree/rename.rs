@@ -166,7 +166,7 @@ impl Worktree {
             edited.get(*home)?.insert(to.1.as_bytes(), &value, side, src)?;
         }
         for (directory, tree) in edited.directories {
-            self.edit(directory).body = Body::Directory(tree);
+            self.edit_beside_writer(directory).body = Body::Directory(tree);
         }
         Ok(())
     }

@@ -279,9 +279,9 @@ impl Worktree {
             (tree_of(from).unwrap_or_default(), tree_of(to).unwrap_or_default());
         old.remove(name.as_bytes(), src)?;
         new.insert(name.as_bytes(), &value, side, src)?;
-        self.edit(from).body = Body::Directory(old);
-        self.edit(to).body = Body::Directory(new);
-        let shadow = &mut self.edit(shadow_of(directory)).meta;
+        self.edit_beside_writer(from).body = Body::Directory(old);
+        self.edit_beside_writer(to).body = Body::Directory(new);
+        let shadow = &mut self.edit_beside_writer(shadow_of(directory)).meta;
         shadow.rdev = shadow.rdev.wrapping_add(1);
         self.rename_name(found.ino, (from, name), (to, name));
         Ok(())
