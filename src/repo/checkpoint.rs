@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::provenance::{ChangesBy, Step};
 use super::{Committing, Repo, RepoError, Storing};
+use crate::base::haste;
 use crate::base::limits::{BACKGROUND_PART, CHUNK_BYTES_MIN, PUBLISH_FILES_LOCKED_MAX};
 use crate::base::sync::MutexGuard;
 use crate::format::commit_log::CommitRecord;
@@ -130,6 +131,9 @@ impl Repo {
 
     /// Makes everything that was applied before the call durable.
     pub fn sync(&self) -> Result<(), RepoError> {
+        if haste::would_wait() {
+            return Err(RepoError::Busy);
+        }
         if self.journal.failure().is_some() || !self.options.journaled {
             return self.checkpoint();
         }
@@ -147,6 +151,9 @@ impl Repo {
                 self.keeper.store_soon();
             }
             return Ok(());
+        }
+        if haste::would_wait() {
+            return Err(RepoError::Busy);
         }
         self.with_room(|| {
             let mut storing = self.storing.lock();
@@ -193,6 +200,9 @@ impl Repo {
     pub fn write_commits(&self) -> Result<(), RepoError> {
         if self.unwritten_commits() == 0 {
             return Ok(());
+        }
+        if haste::would_wait() {
+            return Err(RepoError::Busy);
         }
         self.write_queue(&mut self.storing.lock())
     }

@@ -46,6 +46,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use crate::base::disk::{Disk, RealDisk};
+use crate::base::haste;
 use crate::base::limits::{
     DIRTY_BYTES_MAX, DIRTY_BYTES_MAX_MIN, JOURNAL_BYTES_MAX, JOURNAL_BYTES_MAX_MIN,
     JOURNAL_COST_MAX, OBJECT_CACHE_BYTES, RETENTION_DELAY, SPACE_SLACK_BYTES,
@@ -289,6 +290,9 @@ impl Repo {
         let failed = self.journal.failure().is_some();
         if !failed && bytes <= self.options.journal_bytes_max && cost <= JOURNAL_COST_MAX {
             return Ok(());
+        }
+        if haste::would_wait() {
+            return Err(RepoError::Busy);
         }
         match self.with_room(|| self.checkpoint()) {
             Err(error) if urgency == Urgency::MakesRoom && !failed => {
