@@ -140,6 +140,7 @@ impl TestMount {
             .arg("mount")
             .args([&self.store, &self.mountpoint])
             .arg("--foreground")
+            .args(transport_args(&self.options))
             .args(&self.options)
             .current_dir("/")
             .stdin(Stdio::null())
@@ -319,6 +320,18 @@ impl TestMount {
         }
         // A mount without its daemon answers every call with an error, so this cannot hang.
         detach(&self.mountpoint);
+    }
+}
+
+/// `scripts/test.sh` runs all these tests once for each transport, by this variable.
+const TRANSPORT_VARIABLE: &str = "VST_TEST_TRANSPORT";
+
+/// What asks for the transport that is tested, unless a test has a choice of its own.
+fn transport_args(options: &[String]) -> Vec<String> {
+    let chosen = options.iter().any(|option| option.starts_with("--transport"));
+    match std::env::var(TRANSPORT_VARIABLE) {
+        Ok(transport) if !chosen => vec![format!("--transport={transport}")],
+        _ => Vec::new(),
     }
 }
 
