@@ -176,6 +176,13 @@ pub const RING_SLOTS_MIN: usize = 4;
 pub const RING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Most threads that do what a ring's own thread would have to wait for.
 pub const RING_POOL_THREADS_MAX: usize = 8;
+/// A request with more beside its headers is a long one, which takes a tenth of a millisecond and more.
+pub const RING_PAYLOAD_BYTES_SHORT: u32 = 128 * 1024;
+/// Most files that a commit hashes, or content in memory that it looks at, in bytes, where it must not
+/// take long.
+pub const SWIFT_COMMIT_FILES_MAX: usize = 256;
+/// The same.
+pub const SWIFT_COMMIT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Most numbers of CPUs that are believed.
 pub const RING_CPUS_MAX: usize = 4096;
 /// Largest write that the kernel sends in one request.

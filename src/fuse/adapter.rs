@@ -32,7 +32,7 @@ thread_local! {
 pub(super) struct Adapter(pub(super) Arc<Vfs>);
 
 fn caller(req: &Request, umask: u32) -> Caller {
-    Caller { uid: req.uid(), gid: req.gid(), pid: req.pid(), umask }
+    Caller { uid: req.uid(), gid: req.gid(), pid: req.pid(), umask, keeps_setgid: None }
 }
 
 impl Filesystem for Adapter {
@@ -83,7 +83,7 @@ impl Filesystem for Adapter {
         let (perm, now) = (mode.map(convert::perm), Timestamp::now());
         let time = |time| convert::timestamp(time, now);
         let (mtime, atime) = (mtime.map(time), atime.map(time));
-        let set = SetAttrIn { perm, uid, gid, size, mtime, atime };
+        let set = SetAttrIn { perm, uid, gid, size, mtime, atime, kill_priv: None };
         reply_attr(reply, guard("setattr", || self.0.setattr(caller(req, 0), ino.0, set)));
     }
 

@@ -132,7 +132,9 @@ impl Mount {
         };
         settings::raise_readahead(&options.mountpoint);
         let unmounter = Unmounter::new(&options.mountpoint);
-        Ok(Self { session, unmounter })
+        let mount = Self { session, unmounter };
+        vfs.set_transport(mount.transport());
+        Ok(mount)
     }
 
     /// Mounts with rings; `None` if there are none, and need not be.

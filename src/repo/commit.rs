@@ -9,7 +9,10 @@ use std::time::Instant;
 
 use super::checkpoint::Extent;
 use super::{Repo, RepoError};
-use crate::base::limits::{JOURNAL_COMMIT_COST, MESSAGE_BYTES_MAX, UNWRITTEN_COMMITS_MAX};
+use crate::base::limits::{
+    JOURNAL_COMMIT_COST, MESSAGE_BYTES_MAX, SWIFT_COMMIT_BYTES_MAX, SWIFT_COMMIT_FILES_MAX,
+    UNWRITTEN_COMMITS_MAX,
+};
 use crate::base::{Latency, haste};
 use crate::format::commit::encode_commit;
 use crate::format::commit_log::CommitRecord;
@@ -71,7 +74,7 @@ impl Repo {
         if request.message.len() > MESSAGE_BYTES_MAX {
             return Err(RepoError::MessageTooLong { max: MESSAGE_BYTES_MAX });
         }
-        if self.commit_would_wait(request) && haste::would_wait() {
+        if haste::is_hasty() && self.commit_would_wait(request) && haste::would_wait() {
             return Err(RepoError::Busy);
         }
         let start = Instant::now();
@@ -100,12 +103,16 @@ impl Repo {
         result.map(|(id, _)| id)
     }
 
-    /// Tells whether a commit would have to wait for a disk, or for somebody who may.
+    /// Tells whether a commit would have to wait for a disk, or for somebody who may, or take long.
     fn commit_would_wait(&self, request: &CommitRequest) -> bool {
         request.durable
             || self.options.durability == Durability::Strict
             || self.unwritten_commits() >= UNWRITTEN_COMMITS_MAX
             || self.committing.try_lock().is_none()
+            || self.look(|tree| {
+                tree.dirty_files().len() > SWIFT_COMMIT_FILES_MAX
+                    || tree.dirty_bytes() > SWIFT_COMMIT_BYTES_MAX
+            })
     }
 
     fn commit_now(&self, request: &CommitRequest) -> Result<(CommitId, bool), RepoError> {

@@ -292,11 +292,11 @@ impl Vfs {
             edit.by(Some(&writer));
             let ino = live(ino);
             if let Some(size) = set.size {
-                let kill_priv = caller.uid != 0;
+                let kill_priv = set.kill_priv.unwrap_or(caller.uid != 0);
                 edit.apply(&Op::Truncate { ino, size, kill_priv, time })?;
             }
             let inode = edit.find(ino).ok_or(OpError::NotFound)?;
-            let SetAttrIn { mut perm, uid, gid, mtime, atime, size } = set;
+            let SetAttrIn { mut perm, uid, gid, mtime, atime, size, .. } = set;
             if perm.is_none() && (uid.is_some() || gid.is_some()) && !inode.is_directory() {
                 perm = Some(without_privileges(inode.meta.perm));
             }

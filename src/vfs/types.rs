@@ -104,6 +104,9 @@ pub struct SetAttrIn {
     pub mtime: Option<Timestamp>,
     /// New time of access.
     pub atime: Option<Timestamp>,
+    /// Whether a new size takes privileges away from the file. Where the transport does not tell,
+    /// it does so unless root sets it.
+    pub kill_priv: Option<bool>,
 }
 
 /// How much room there is.

@@ -184,6 +184,14 @@ impl TestMount {
         is_fuse_mount(&self.mountpoint)
     }
 
+    /// How requests come to the daemon.
+    #[track_caller]
+    pub(crate) fn transport(&self) -> String {
+        let text = fs::read_to_string(self.mountpoint.join(".vst/stats")).expect("statistics");
+        let stats: serde_json::Value = serde_json::from_str(&text).expect("they are JSON");
+        stats["transport"].as_str().expect("it is mounted").to_owned()
+    }
+
     /// Runs `vst` in the mount.
     #[track_caller]
     pub(crate) fn vst(&self, args: &[&str]) -> Output {

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use rustix::thread::CpuSet;
 
+use super::cpus;
 use super::encode::Body;
 use super::queue::Mailbox;
 use super::serve::Server;
@@ -39,13 +41,18 @@ struct Shared {
     threads: AtomicUsize,
     /// and jobs that are waiting or being done.
     jobs: AtomicUsize,
+    /// Where they may run: anywhere, unlike the threads that begin them.
+    allowed: CpuSet,
 }
 
 impl Pool {
-    pub(super) fn new(server: Arc<Server>) -> Self {
+    /// A pool whose threads may run where this one may.
+    pub(super) fn new(server: Arc<Server>) -> io::Result<Self> {
         let (jobs, receiver) = unbounded();
-        let shared = Shared { server, threads: AtomicUsize::new(0), jobs: AtomicUsize::new(0) };
-        Self { jobs, receiver, shared: Arc::new(shared) }
+        let (threads, begun, allowed) =
+            (AtomicUsize::new(0), AtomicUsize::new(0), cpus::allowed()?);
+        let shared = Shared { server, threads, jobs: begun, allowed };
+        Ok(Self { jobs, receiver, shared: Arc::new(shared) })
     }
 
     /// Has a thread do a job; gives it back if there is none and none can be begun.
@@ -71,6 +78,7 @@ impl Pool {
         }
         let (receiver, shared) = (self.receiver.clone(), Arc::clone(&self.shared));
         let begun = thread::Builder::new().name("ring-pool".into()).spawn(move || {
+            cpus::unpin(&shared.allowed);
             let mut body = Body::new();
             for Job { mut slot, sender } in receiver {
                 let outcome = slot.serve(&shared.server, &mut body);

@@ -1,7 +1,13 @@
 //! A thread that answers what is asked on its CPU, through a ring of its own.
 //!
 //! A request is answered where it was asked: the one who asks sleeps, so its CPU is free, and
-//! no other one has to be woken, which costs ten times what a request does. What would wait goes to
+//! no other one has to be woken, which costs ten times what a request does. The thread gives way to
+//! everybody else: the scheduler then takes its CPU for a free one, and wakes the one who asked there,
+//! where it would otherwise look for another CPU, which sleeps, and so move all that asks back
+//! and forth. On a CPU that others keep busy, requests were answered no later for it. What takes long,
+//! though, is done with the rights of an ordinary thread.
+//!
+//! What would wait goes to
 //! the [`Pool`], and comes back through the [`Mailbox`]: a buffer can be handed to the kernel by the
 //! thread of its ring alone, which is also the one that the kernel wakes for the next request.
 
@@ -19,10 +25,10 @@ use super::encode::Body;
 use super::pool::{Job, Pool};
 use super::request::Request;
 use super::serve::{Outcome, Server};
-use super::uring::{Event, Slot, Uring};
+use super::uring::{Event, Slot, Uring, give_way};
 use super::wire::{InHeader, OutHeader};
 use crate::base::haste::hastily;
-use crate::base::limits::WRITE_BYTES_MAX;
+use crate::base::limits::{RING_PAYLOAD_BYTES_SHORT, WRITE_BYTES_MAX};
 
 /// What came back to a queue.
 pub(super) struct Mailbox {
@@ -137,7 +143,16 @@ impl Connected {
 
     fn answer(&mut self, mut slot: Box<Slot>) -> io::Result<()> {
         let server = &self.means.server;
-        if let Some(outcome) = hastily(|| slot.serve(server, &mut self.body)) {
+        let is_long = slot.header.entry.payload_bytes > RING_PAYLOAD_BYTES_SHORT;
+        if is_long {
+            // It may not be allowed, and then it takes its time.
+            let _ = give_way(false);
+        }
+        let outcome = hastily(|| slot.serve(server, &mut self.body));
+        if is_long {
+            let _ = give_way(true);
+        }
+        if let Some(outcome) = outcome {
             slot.put(outcome, &self.body);
             return self.commit(slot);
         }

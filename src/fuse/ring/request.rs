@@ -60,7 +60,7 @@ impl<'a> Request<'a> {
     /// Who asks.
     pub(super) fn caller(&self, umask: u32) -> Caller {
         let InHeader { uid, gid, pid, .. } = self.header;
-        Caller { uid, gid, pid, umask }
+        Caller { uid, gid, pid, umask, keeps_setgid: None }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::base::haste;
 use crate::fuse::guard::guard;
 use crate::fuse::{convert, settings};
 use crate::model::{FileKind, Timestamp};
-use crate::vfs::{Answer, LookupOut, SetAttrIn, Vfs};
+use crate::vfs::{Answer, Caller, LookupOut, SetAttrIn, Vfs};
 
 /// How a request ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,8 +264,10 @@ impl Server {
             opcode::SETXATTR => {
                 let asked: wire::SetxattrIn = request.read()?;
                 let (name, value) = request.name_and_value(asked.size)?;
+                let kills_setgid = asked.setxattr_flags & wire::SETXATTR_ACL_KILL_SGID != 0;
+                let caller = Caller { keeps_setgid: Some(!kills_setgid), ..request.caller(0) };
                 // The flags are signed in the system call.
-                self.vfs.setxattr(request.caller(0), ino, name, value, asked.flags as i32)
+                self.vfs.setxattr(caller, ino, name, value, asked.flags as i32)
             }
             opcode::GETXATTR => {
                 let asked: wire::GetxattrIn = request.read()?;
@@ -304,5 +306,44 @@ fn set_of(asked: &wire::SetattrIn, now: Timestamp) -> Answer<SetAttrIn> {
         size: wants(fattr::SIZE).then_some(asked.size),
         mtime: time(fattr::MTIME, fattr::MTIME_NOW, asked.mtime, asked.mtimensec)?,
         atime: time(fattr::ATIME, fattr::ATIME_NOW, asked.atime, asked.atimensec)?,
+        kill_priv: Some(wants(fattr::KILL_SUIDGID)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+    use zerocopy::FromZeros;
+
+    use super::set_of;
+    use crate::fuse::ring::wire::{SetattrIn, fattr};
+    use crate::model::Timestamp;
+    use crate::vfs::SetAttrIn;
+
+    const NOW: Timestamp = Timestamp { secs: 100, nanos: 5 };
+
+    fn asked(valid: u32) -> SetattrIn {
+        let (mtime, mtimensec, mode) = (-7, 250_000_000, 0o100_644);
+        SetattrIn { valid, mtime, mtimensec, mode, uid: 3, size: 9, ..SetattrIn::new_zeroed() }
+    }
+
+    #[test]
+    fn only_what_is_marked_is_set() {
+        let nothing = SetAttrIn { kill_priv: Some(false), ..SetAttrIn::default() };
+        assert_eq!(set_of(&asked(0), NOW), Ok(nothing));
+        let (perm, uid, size) = (Some(0o644), Some(3), Some(9));
+        let all = fattr::MODE | fattr::UID | fattr::SIZE | fattr::KILL_SUIDGID;
+        let expected = SetAttrIn { perm, uid, size, kill_priv: Some(true), ..nothing };
+        assert_eq!(set_of(&asked(all), NOW), Ok(expected));
+    }
+
+    #[test]
+    fn times_are_those_told_or_that_of_now_and_have_less_than_a_second_beside_their_seconds() {
+        let before_1970 = Timestamp { secs: -7, nanos: 250_000_000 };
+        let mtime = |asked| set_of(&asked, NOW).map(|set| set.mtime);
+        assert_eq!(mtime(asked(fattr::MTIME)), Ok(Some(before_1970)));
+        assert_eq!(mtime(asked(fattr::MTIME | fattr::MTIME_NOW)), Ok(Some(NOW)));
+        let too_many = SetattrIn { mtimensec: 1_000_000_000, ..asked(fattr::MTIME) };
+        assert_eq!(mtime(too_many), Err(Errno::INVAL));
+    }
 }

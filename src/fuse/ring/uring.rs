@@ -1,5 +1,5 @@
-//! A ring, and the buffers that it shares with the kernel: all of the transport that the compiler
-//! cannot check.
+//! A ring, and the buffers that it shares with the kernel; and what else the kernel is asked for in
+//! ways that the compiler cannot check.
 //!
 //! A [`Slot`] is in one place at a time. One that is lent to the kernel is out of reach of everybody
 //! else, until the kernel gives it back, with a request in it or for good; only then is it a value
@@ -176,6 +176,20 @@ impl Uring {
     }
 }
 
+/// Lets everybody else on its CPU go before this thread, or no more. Threads that it begins are
+/// ordinary ones.
+pub(super) fn give_way(give_way: bool) -> io::Result<()> {
+    let policy = if give_way { libc::SCHED_IDLE } else { libc::SCHED_OTHER };
+    let param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the kernel reads the one structure that it is given.
+    match unsafe {
+        libc::sched_setscheduler(0, policy | libc::SCHED_RESET_ON_FORK, &raw const param)
+    } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 fn set_len(entry: &mut squeue::Entry128, len: u32) {
     const { assert!(size_of::<squeue::Entry128>() == 128) };
     let at = std::ptr::from_mut(entry).cast::<u8>();
@@ -219,6 +233,24 @@ mod tests {
         }
         qids.sort_unstable();
         assert_eq!((qids, ring.lent()), (vec![3, 4], 0));
+    }
+
+    #[test]
+    fn a_thread_gives_way_and_those_that_it_begins_do_not() {
+        let policy = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            // The 41st field; the second is in parentheses, with anything in them.
+            let fields = stat.rsplit_once(") ").unwrap().1;
+            fields.split(' ').nth(38).unwrap().parse::<i32>().unwrap()
+        };
+        std::thread::spawn(move || {
+            super::give_way(true).unwrap();
+            assert_eq!(policy(), libc::SCHED_IDLE);
+            let begun = std::thread::spawn(policy).join().unwrap();
+            assert_eq!(begun, libc::SCHED_OTHER);
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]
