@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::checkpoint::Extent;
-use super::{Repo, RepoError};
+use super::{Repo, RepoError, patience};
 use crate::base::limits::{
     JOURNAL_COMMIT_COST, MESSAGE_BYTES_MAX, SWIFT_COMMIT_BYTES_MAX, SWIFT_COMMIT_FILES_MAX,
     UNWRITTEN_COMMITS_MAX,
@@ -74,8 +74,8 @@ impl Repo {
         if request.message.len() > MESSAGE_BYTES_MAX {
             return Err(RepoError::MessageTooLong { max: MESSAGE_BYTES_MAX });
         }
-        if haste::is_hasty() && self.commit_would_wait(request) && haste::would_wait() {
-            return Err(RepoError::Busy);
+        if haste::is_hasty() && self.commit_would_wait(request) {
+            patience()?;
         }
         let start = Instant::now();
         let mut result = self.with_room(|| self.commit_now(request));

@@ -173,7 +173,7 @@ impl Repo {
                 }
                 Err(RepoError::Journal(
                     JournalError::Failed { .. } | JournalError::NoRoom { .. },
-                )) if haste::would_wait() => return Err(RepoError::Busy),
+                )) if haste::would_wait() => return Err(RepoError::Hasty),
                 Err(RepoError::Journal(JournalError::Failed { .. })) if attempt == 0 => {
                     self.checkpoint()?;
                 }

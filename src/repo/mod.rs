@@ -291,9 +291,7 @@ impl Repo {
         if !failed && bytes <= self.options.journal_bytes_max && cost <= JOURNAL_COST_MAX {
             return Ok(());
         }
-        if haste::would_wait() {
-            return Err(RepoError::Busy);
-        }
+        patience()?;
         match self.with_room(|| self.checkpoint()) {
             Err(error) if urgency == Urgency::MakesRoom && !failed => {
                 log::warn!("the journal grows beyond its bound: {error}");
@@ -302,6 +300,11 @@ impl Repo {
             done => done,
         }
     }
+}
+
+/// Fails where there is no time to wait.
+fn patience() -> Result<(), RepoError> {
+    if haste::would_wait() { Err(RepoError::Hasty) } else { Ok(()) }
 }
 
 /// Reads what is in memory and nothing else.
