@@ -30,7 +30,7 @@ for ext4 where --dir is on something else, and for cold caches.
   --only TEXT           of floor and bulk only the cases with this in their names
   --placements "P..."   some of one, free; both unless told
   --clients "N..."      how many at a time; 1 and 2 unless told
-  --transport HOW       how requests come to vst: auto, fuser or ring; auto unless told. For ring, the
+  --transport HOW       how requests come to vst: auto, fuser or ring; fuser unless told. For ring, the
                         kernel's switch is turned on, and set back at the end
   --help                print this
 USAGE
@@ -136,7 +136,7 @@ measure_snapshots() {
 }
 
 dir=/var/tmp json='' rounds=5 sets='floor work bulk commits snapshots' only=''
-placements='one free' clients='1 2' sizes=() commits=10000 transport=auto
+placements='one free' clients='1 2' sizes=() commits=10000 transport=fuser
 while (($# > 0)); do
     case $1 in
     --dir | --json | --rounds | --sets | --only | --placements | --clients | --transport)

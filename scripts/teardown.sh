@@ -16,7 +16,7 @@ no mount, daemon, thread or client may be left after a minute. It does so again 
 often, and stops with 1 at the first round that leaves anything behind, which stays to be looked at.
 
   --rounds N       how often; 600 unless told, which takes a few minutes
-  --transport HOW  how requests come: auto, fuser or ring; auto unless told. For ring, the kernel's
+  --transport HOW  how requests come: auto, fuser or ring; fuser unless told. For ring, the kernel's
                    switch is turned on, and set back at the end
   --dir DIR        where to make the store; the usual directory for temporary files unless told
   --help           print this
@@ -112,7 +112,7 @@ round() {
     wait
 }
 
-dir=${TMPDIR:-/tmp} rounds=600 transport=auto
+dir=${TMPDIR:-/tmp} rounds=600 transport=fuser
 while (($# > 0)); do
     case $1 in
     --dir | --rounds | --transport)

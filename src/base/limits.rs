@@ -174,8 +174,8 @@ pub const RING_SLOTS_MAX: usize = 8;
 pub const RING_SLOTS_MIN: usize = 4;
 /// So much room for requests and answers is enough for all rings, where the bounds above allow it.
 pub const RING_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Most threads that do what a ring's own thread would have to wait for.
-pub const RING_POOL_THREADS_MAX: usize = 8;
+/// Threads that do what a ring's own thread would have to wait for.
+pub const RING_POOL_THREADS: usize = 8;
 /// A request with more beside its headers is a long one, which takes a tenth of a millisecond and more.
 pub const RING_PAYLOAD_BYTES_SHORT: u32 = 128 * 1024;
 /// Most files that a commit hashes, or content in memory that it looks at, in bytes, where it must not

@@ -64,18 +64,6 @@ pub(super) fn slots_per_queue(queues: usize) -> usize {
     affordable.clamp(RING_SLOTS_MIN, RING_SLOTS_MAX)
 }
 
-/// Where this thread may run.
-pub(super) fn allowed() -> io::Result<CpuSet> {
-    Ok(rustix::thread::sched_getaffinity(None)?)
-}
-
-/// Lets this thread run wherever it may.
-pub(super) fn unpin(allowed: &CpuSet) {
-    if let Err(errno) = rustix::thread::sched_setaffinity(None, allowed) {
-        log::info!("a thread stays on its CPU: {errno}");
-    }
-}
-
 /// Keeps this thread on a CPU. Where that may not be, it runs elsewhere, and answers all the same.
 pub(super) fn pin(cpu: usize) {
     let mut set = CpuSet::new();

@@ -105,7 +105,7 @@ impl RingSession {
         }
         let notify = KernelNotify::start(device.clone()).map_err(setup)?;
         let server = Arc::new(Server::new(Arc::clone(vfs)));
-        let pool = Pool::new(Arc::clone(&server)).map_err(setup)?;
+        let pool = Pool::begin(&server).map_err(setup)?;
         let means = Means { device: Arc::clone(&device), server: Arc::clone(&server), pool };
         let Queues { mut threads } = queues;
         let last = threads.pop();

@@ -176,15 +176,12 @@ impl Uring {
     }
 }
 
-/// Lets everybody else on its CPU go before this thread, or no more. Threads that it begins are
-/// ordinary ones.
+/// Lets everybody else on its CPU go before this thread, and the threads that it begins; or no more.
 pub(super) fn give_way(give_way: bool) -> io::Result<()> {
     let policy = if give_way { libc::SCHED_IDLE } else { libc::SCHED_OTHER };
     let param = libc::sched_param { sched_priority: 0 };
     // SAFETY: the kernel reads the one structure that it is given.
-    match unsafe {
-        libc::sched_setscheduler(0, policy | libc::SCHED_RESET_ON_FORK, &raw const param)
-    } {
+    match unsafe { libc::sched_setscheduler(0, policy, &raw const param) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
@@ -236,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_gives_way_and_those_that_it_begins_do_not() {
+    fn a_thread_gives_way_until_it_does_no_more() {
         let policy = || {
             let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
             // The 41st field; the second is in parentheses, with anything in them.
@@ -246,8 +243,10 @@ mod tests {
         std::thread::spawn(move || {
             super::give_way(true).unwrap();
             assert_eq!(policy(), libc::SCHED_IDLE);
-            let begun = std::thread::spawn(policy).join().unwrap();
-            assert_eq!(begun, libc::SCHED_OTHER);
+            // Not everybody may do so.
+            if super::give_way(false).is_ok() {
+                assert_eq!(policy(), libc::SCHED_OTHER);
+            }
         })
         .join()
         .unwrap();
