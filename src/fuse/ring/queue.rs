@@ -3,13 +3,15 @@
 //! A request is answered where it was asked: the one who asks sleeps, so its CPU is free, and
 //! no other one has to be woken, which costs ten times what a request does. The thread gives way to
 //! everybody else: the scheduler then takes its CPU for a free one, and wakes the one who asked there,
-//! where it would otherwise look for another CPU, which sleeps, and so move all that asks back
-//! and forth. On a CPU that others keep busy, requests were answered no later for it. What takes long,
-//! though, is done with the rights of an ordinary thread.
+//! where it would otherwise look for another CPU, which sleeps, and so move all that asks back and forth.
+//! The price is paid on a CPU that others keep busy: single requests are answered no later there, but
+//! many at a time are, since a thread that has a lock may have to wait for its CPU. What takes long is
+//! done with the rights of an ordinary thread.
 //!
 //! What would wait goes to
 //! the [`Pool`], and comes back through the [`Mailbox`]: a buffer can be handed to the kernel by the
 //! thread of its ring alone, which is also the one that the kernel wakes for the next request.
+#![allow(clippy::vec_box, reason = "a slot stays in its place, which the kernel knows")]
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
