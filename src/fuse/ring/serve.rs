@@ -154,7 +154,7 @@ impl Server {
             _ => {
                 let asked: wire::LinkIn = request.read()?;
                 let [name] = request.names()?;
-                self.vfs.link(asked.oldnodeid, parent, name)?
+                self.vfs.link(request.caller(0), asked.oldnodeid, parent, name)?
             }
         };
         put(body, &encode::entry(&out));
@@ -167,11 +167,11 @@ impl Server {
         let (new_parent, flags) = match request.header.opcode {
             opcode::UNLINK => {
                 let [name] = request.names()?;
-                return self.vfs.unlink(parent, name);
+                return self.vfs.unlink(request.caller(0), parent, name);
             }
             opcode::RMDIR => {
                 let [name] = request.names()?;
-                return self.vfs.rmdir(parent, name);
+                return self.vfs.rmdir(request.caller(0), parent, name);
             }
             opcode::RENAME => (request.read::<wire::RenameIn>()?.newdir, 0),
             _ => {
@@ -181,7 +181,7 @@ impl Server {
         };
         let [name, new_name] = request.names()?;
         let mode = convert::rename_mode(flags).ok_or(Errno::INVAL)?;
-        self.vfs.rename((parent, name), (new_parent, new_name), mode)
+        self.vfs.rename(request.caller(0), (parent, name), (new_parent, new_name), mode)
     }
 
     fn open(&self, request: &Request<'_>, body: &mut Body) -> Answer<()> {
@@ -192,7 +192,7 @@ impl Server {
         } else {
             let asked: wire::OpenIn = request.read()?;
             let open = convert::open_flags(open_flags(asked.flags));
-            let out = self.vfs.open(ino, open)?;
+            let out = self.vfs.open(request.caller(0), ino, open)?;
             encode::opened(out.fh, settings::opened_file(out.cached, open.write))
         };
         put(body, &opened);
@@ -206,7 +206,7 @@ impl Server {
         let kind = FileKind::Regular;
         let made = self.vfs.create(caller, request.header.nodeid, name, kind, mode, 0)?;
         let open = convert::open_flags(open_flags(asked.flags));
-        let out = self.vfs.open(made.attr.ino, open)?;
+        let out = self.vfs.open(caller, made.attr.ino, open)?;
         let opened = encode::opened(out.fh, settings::file_cache(out.cached));
         put(body, &encode::created(&made, opened));
         Ok(())
@@ -236,7 +236,13 @@ impl Server {
         let data = request.data(asked.size)?;
         let write = WriteFlags::from_bits_retain(asked.write_flags);
         let how = convert::write_how(write, open_flags(asked.flags));
-        self.vfs.write(request.header.nodeid, asked.fh, asked.offset, data, how)?;
+        self.vfs.write(
+            request.caller(0),
+            (request.header.nodeid, asked.fh),
+            asked.offset,
+            data,
+            how,
+        )?;
         put(body, &wire::WriteOut { size: asked.size, padding: 0 });
         Ok(())
     }
@@ -244,7 +250,10 @@ impl Server {
     fn close(&self, request: &Request<'_>) -> Answer<()> {
         let asked: wire::ReleaseIn = request.read()?;
         match request.header.opcode {
-            opcode::RELEASE => self.vfs.release(request.header.nodeid, asked.fh),
+            opcode::RELEASE => {
+                let open = convert::open_flags(open_flags(asked.flags));
+                self.vfs.release(request.header.nodeid, asked.fh, open);
+            }
             _ => self.vfs.releasedir(asked.fh),
         }
         Ok(())
@@ -280,7 +289,7 @@ impl Server {
             }
             _ => {
                 let [name] = request.names()?;
-                self.vfs.removexattr(ino, name)
+                self.vfs.removexattr(request.caller(0), ino, name)
             }
         }
     }
