@@ -9,7 +9,8 @@ readonly NATIVE_IMAGE_GIB=16
 usage() {
     cat <<'USAGE'
 Usage: scripts/bench-fs.sh [--quick] [--dir DIR] [--json FILE] [--rounds N] [--sets "SET..."]
-                           [--only TEXT] [--placements "PLACEMENT..."] [--clients "N..."] [--help]
+                           [--only TEXT] [--placements "PLACEMENT..."] [--clients "N..."]
+                           [--transport HOW] [--help]
 
 Measures the same operations and workloads on a mount of vst, on an empty filesystem in memory
 with the same settings (benches/empty_fs), on ext4, and on tmpfs. They take turns, several rounds;
@@ -29,11 +30,14 @@ for ext4 where --dir is on something else, and for cold caches.
   --only TEXT           of floor and bulk only the cases with this in their names
   --placements "P..."   some of one, free; both unless told
   --clients "N..."      how many at a time; 1 and 2 unless told
+  --transport HOW       how requests come to vst: auto, fuser or ring; fuser unless told. For ring, the
+                        kernel's switch is turned on, and set back at the end
   --help                print this
 USAGE
 }
 
 on_exit() {
+    restore_uring
     [[ -n ${tmp:-} ]] || return 0
     end_mounts "$tmp" "$store" || true
     [[ -z ${empty_pid:-} ]] || wait "$empty_pid" 2>/dev/null || true
@@ -44,7 +48,11 @@ on_exit() {
 
 mount_vst() {
     mkdir -- "$tmp/vst"
-    "$vst" mount "$store" "$tmp/vst"
+    if [[ $transport == ring ]]; then
+        switch_uring >&2 || die "no rings, for the reason above"
+    fi
+    "$vst" mount --transport "$transport" "$store" "$tmp/vst"
+    restore_uring
     places+=("vst=$tmp/vst")
     daemons+=("$(daemon_of "$store")")
 }
@@ -81,11 +89,17 @@ mount_tmpfs() {
     places+=("tmpfs=$tmp/tmpfs")
 }
 
-# place_daemons CPUS: puts the daemons on these CPUs.
+# place_daemons CPUS: puts the daemons on these CPUs. Where there is a choice, threads that have a CPU
+# of their own get it back.
 place_daemons() {
-    local pid
+    local pid task name
     for pid in "${daemons[@]}"; do
         taskset -acp "$1" "$pid" >/dev/null
+        [[ $1 == *[-,]* ]] || continue
+        for task in "/proc/$pid/task"/*; do
+            name=$(<"$task/comm")
+            [[ $name != ring-[0-9]* ]] || taskset -cp "${name#ring-}" "${task##*/}" >/dev/null
+        done
     done
 }
 
@@ -122,10 +136,10 @@ measure_snapshots() {
 }
 
 dir=/var/tmp json='' rounds=5 sets='floor work bulk commits snapshots' only=''
-placements='one free' clients='1 2' sizes=() commits=10000
+placements='one free' clients='1 2' sizes=() commits=10000 transport=fuser
 while (($# > 0)); do
     case $1 in
-    --dir | --json | --rounds | --sets | --only | --placements | --clients)
+    --dir | --json | --rounds | --sets | --only | --placements | --clients | --transport)
         if (($# < 2)); then
             usage >&2
             exit 2

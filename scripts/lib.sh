@@ -103,6 +103,32 @@ daemon_of() {
     printf '%s\n' "$pid"
 }
 
+# The kernel's switch for FUSE over io_uring, which decides for mounts that come after.
+readonly URING_SWITCH=/sys/module/fuse/parameters/enable_uring
+
+# switch_uring: turns it on and leaves in `uring_was` what it was, for `restore_uring`. Prints why it
+# cannot be and fails.
+switch_uring() {
+    if ((EUID != 0)); then
+        echo "only root can mount through rings"
+    elif [[ ! -e $URING_SWITCH ]]; then
+        echo "this kernel has no FUSE over io_uring"
+    elif [[ $(cat /proc/sys/kernel/io_uring_disabled 2>/dev/null || echo 2) == 2 ]]; then
+        echo "this system has io_uring disabled"
+    elif uring_was=$(<"$URING_SWITCH") && echo Y 2>/dev/null >"$URING_SWITCH"; then
+        return
+    else
+        echo "$URING_SWITCH cannot be set"
+    fi
+    uring_was=
+    return 1
+}
+
+restore_uring() {
+    [[ -z ${uring_was:-} ]] || echo "$uring_was" >"$URING_SWITCH"
+    uring_was=
+}
+
 # end_mounts TOP STORE: takes away what is mounted on TOP or in it, in use or not, and waits for
 # the daemon of STORE to end.
 end_mounts() {

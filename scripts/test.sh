@@ -32,6 +32,7 @@ on_exit() {
         printf '\nFAILED: %s\n' "$current" >&2
         status=1
     fi
+    restore_uring
     # What a test has left mounted must not be deleted through its mount.
     if [[ -n ${tmp:-} && -z $(fuse_mounts "$tmp") ]]; then
         rm -rf --one-file-system -- "$tmp"
@@ -80,7 +81,7 @@ check_advisories() {
 
 run_tests() {
     if ((with_mount)); then
-        TMPDIR=$tmp cargo test --locked
+        TMPDIR=$tmp VST_TEST_TRANSPORT=fuser cargo test --locked
         return
     fi
     local targets=(--lib --bins) file name
@@ -91,6 +92,11 @@ run_tests() {
     done
     TMPDIR=$tmp cargo test --locked "${targets[@]}"
     TMPDIR=$tmp cargo test --locked --doc
+}
+
+# The tests that mount, once more.
+run_mount_tests_on() {
+    TMPDIR=$tmp VST_TEST_TRANSPORT=$1 cargo test --locked --test mount
 }
 
 # Prints the processes that run the binary which was built here.
@@ -180,6 +186,17 @@ fi
 binary=$(target_dir)/debug/vst
 daemons_before=$(daemons)
 run_tests
+
+if ((with_mount)); then
+    begin "tests: the mount, through rings"
+    # Without a subshell, which would keep what it was.
+    if switch_uring; then
+        run_mount_tests_on ring
+        restore_uring
+    else
+        echo "NOT TESTED, for the reason above"
+    fi
+fi
 
 begin "leftovers"
 check_leftovers

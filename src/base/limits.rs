@@ -167,6 +167,24 @@ pub const LOG_LINES_MAX: usize = 10_000;
 pub const RESTORE_TRIES_MAX: usize = 3;
 /// Fewest threads that answer requests.
 pub const FUSE_THREADS_MIN: usize = 2;
+/// Most requests of one CPU that are being answered at a time, on a ring.
+pub const RING_SLOTS_MAX: usize = 8;
+/// Fewest, on a machine of many CPUs. Two of them may wait for others: of one who restores, and of
+/// one who takes back.
+pub const RING_SLOTS_MIN: usize = 4;
+/// So much room for requests and answers is enough for all rings, where the bounds above allow it.
+pub const RING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Threads that do what a ring's own thread would have to wait for.
+pub const RING_POOL_THREADS: usize = 8;
+/// A request with more beside its headers is a long one, which takes a tenth of a millisecond and more.
+pub const RING_PAYLOAD_BYTES_SHORT: u32 = 128 * 1024;
+/// Most files that a commit hashes, or content in memory that it looks at, in bytes, where it must not
+/// take long.
+pub const SWIFT_COMMIT_FILES_MAX: usize = 256;
+/// The same.
+pub const SWIFT_COMMIT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Most numbers of CPUs that are believed.
+pub const RING_CPUS_MAX: usize = 4096;
 /// Largest write that the kernel sends in one request.
 pub const WRITE_BYTES_MAX: u32 = 1024 * 1024;
 /// How far the kernel reads ahead of one who reads a file from its beginning on.

@@ -1,9 +1,10 @@
 //! Layer 0: what every other layer may use and that depends on nothing: bounds, the clock, the disk,
-//! short byte strings, near names, histograms,
+//! short byte strings, near names, histograms, haste,
 //! locks.
 
 pub mod clock;
 pub mod disk;
+pub mod haste;
 mod latency;
 pub mod limits;
 mod nearest;

@@ -164,7 +164,9 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
     if let Some(directory) = &cli.place.directory {
         std::env::set_current_dir(directory).map_err(|error| {
             match Errno::from_io_error(&error) {
-                Some(Errno::NOTCONN) => CliError::DeadMount { mountpoint: directory.clone() },
+                Some(Errno::NOTCONN | Errno::CONNABORTED) => {
+                    CliError::DeadMount { mountpoint: directory.clone() }
+                }
                 _ => CliError::io(format!("going to {}", directory.display()), error),
             }
         })?;

@@ -17,6 +17,7 @@ pub(super) use self::checks::MountRefusal;
 use super::error::CliError;
 use super::units::parse_size;
 use crate::base::limits::{DIRTY_BYTES_MAX_MIN, JOURNAL_BYTES_MAX_MIN};
+use crate::fuse::Transport;
 use crate::model::AutoCommit;
 use crate::store::Durability;
 
@@ -44,7 +45,14 @@ pub(super) struct MountArgs {
     /// Let device nodes in the tree work
     #[arg(long)]
     dev: bool,
-    /// Threads that answer requests
+    /// How requests come from the kernel: as with fuser unless told
+    #[arg(long, value_enum, value_name = "HOW")]
+    transport: Option<TransportArg>,
+    /// Turn on FUSE over io_uring, which Linux has since 6.14 and keeps off; it stays on for mounts
+    /// that come after; needs root
+    #[arg(long, requires = "transport")]
+    enable_uring: bool,
+    /// Threads that answer requests, where they come from /dev/fuse
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
     /// Memory for what was read from the store, such as 64M or 1G
@@ -99,6 +107,27 @@ impl From<DurabilityArg> for Durability {
         match arg {
             DurabilityArg::Fast => Self::Fast,
             DurabilityArg::Strict => Self::Strict,
+        }
+    }
+}
+
+/// How requests come from the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TransportArg {
+    /// Through rings where root mounts and the kernel has them turned on, otherwise from /dev/fuse
+    Auto,
+    /// From /dev/fuse, on whatever CPU the daemon wakes
+    Fuser,
+    /// Through rings of io_uring, each request on the CPU where it is made, or not at all
+    Ring,
+}
+
+impl From<TransportArg> for Transport {
+    fn from(arg: TransportArg) -> Self {
+        match arg {
+            TransportArg::Auto => Self::Auto,
+            TransportArg::Fuser => Self::Fuser,
+            TransportArg::Ring => Self::Ring,
         }
     }
 }

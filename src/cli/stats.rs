@@ -117,6 +117,11 @@ fn lines(all: &Value) -> Vec<(&'static str, String)> {
         lines.push(("not stored", of_max("/tree/dirty_")));
         lines.push(("cache", of_max("/cache/")));
     }
+    match all.get("transport").and_then(Value::as_str) {
+        Some("ring") => lines.push(("requests", "come through rings, one a processor".to_owned())),
+        Some(_) => lines.push(("requests", "come from /dev/fuse".to_owned())),
+        None => {}
+    }
     lines
 }
 
@@ -162,8 +167,11 @@ mod tests {
         assert_eq!(text(all.clone()), expected);
         all["commits"] = json!({"made": 7, "checkpoints": 0,
                                 "latency": {"p50": 900, "p95": 12_345, "p99": 2_000_000}});
-        let found = text(all);
+        let found = text(all.clone());
         assert_eq!(found[4], "7 since it was mounted: p50 900 ns, p95 12.3 µs, p99 2.0 ms");
         assert_eq!(found[5], "none since it was mounted");
+        assert_eq!(found.len(), 9);
+        all["transport"] = json!("fuser");
+        assert_eq!(text(all).last().unwrap(), "come from /dev/fuse");
     }
 }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags,
-    INodeNo, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek,
-    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use super::convert;
@@ -20,7 +20,7 @@ use super::reply::{
 };
 use super::settings;
 use crate::base::limits::NAME_BYTES_MAX;
-use crate::model::{FileKind, RenameMode, Timestamp};
+use crate::model::{FileKind, Timestamp};
 use crate::vfs::{Caller, DirRow, LookupOut, SetAttrIn, Ttl, Vfs};
 
 thread_local! {
@@ -32,7 +32,7 @@ thread_local! {
 pub(super) struct Adapter(pub(super) Arc<Vfs>);
 
 fn caller(req: &Request, umask: u32) -> Caller {
-    Caller { uid: req.uid(), gid: req.gid(), pid: req.pid(), umask }
+    Caller { uid: req.uid(), gid: req.gid(), pid: req.pid(), umask, keeps_setgid: None }
 }
 
 impl Filesystem for Adapter {
@@ -83,7 +83,7 @@ impl Filesystem for Adapter {
         let (perm, now) = (mode.map(convert::perm), Timestamp::now());
         let time = |time| convert::timestamp(time, now);
         let (mtime, atime) = (mtime.map(time), atime.map(time));
-        let set = SetAttrIn { perm, uid, gid, size, mtime, atime };
+        let set = SetAttrIn { perm, uid, gid, size, mtime, atime, kill_priv: None };
         reply_attr(reply, guard("setattr", || self.0.setattr(caller(req, 0), ino.0, set)));
     }
 
@@ -157,11 +157,8 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let mode = match flags {
-            _ if flags.is_empty() => RenameMode::Replace,
-            RenameFlags::RENAME_NOREPLACE => RenameMode::NoReplace,
-            RenameFlags::RENAME_EXCHANGE => RenameMode::Exchange,
-            _ => return reply.error(Errno::EINVAL),
+        let Some(mode) = convert::rename_mode(flags.bits()) else {
+            return reply.error(Errno::EINVAL);
         };
         let (from, to) = ((parent.0, name.as_bytes()), (newparent.0, newname.as_bytes()));
         let caller = caller(req, 0);
@@ -184,12 +181,7 @@ impl Filesystem for Adapter {
         let (caller, open) = (caller(req, 0), convert::open_flags(flags));
         match guard("open", || self.0.open(caller, ino.0, open)) {
             Ok(out) => {
-                // What a read-only open has to say when it is closed is nothing.
-                let flush = match open.write {
-                    true => FopenFlags::empty(),
-                    false => FopenFlags::FOPEN_NOFLUSH,
-                };
-                reply.opened(FileHandle(out.fh), settings::file_cache(out.cached) | flush);
+                reply.opened(FileHandle(out.fh), settings::opened_file(out.cached, open.write));
             }
             Err(errno) => reply.error(errno),
         }

@@ -2,13 +2,16 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fuser::{FileAttr, FileType, INodeNo, OpenAccMode, TimeOrNow, WriteFlags};
+use fuser::{FileAttr, FileType, INodeNo, OpenAccMode, RenameFlags, TimeOrNow, WriteFlags};
 
-use crate::model::{FileKind, Meta, Timestamp};
+use crate::model::{FileKind, Meta, RenameMode, Timestamp};
 use crate::vfs::{Attr, OpenFlags, Ttl, WriteHow};
 
 /// For ever, as far as the kernel can count.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The size of a block, as `stat` tells it.
+pub(super) const BLOCK_BYTES: u32 = 4096;
 
 pub(super) fn ttl(ttl: Ttl) -> Duration {
     match ttl {
@@ -41,6 +44,16 @@ pub(super) fn kind_of_mode(mode: u32) -> Option<FileKind> {
         libc::S_IFSOCK => Some(FileKind::Socket),
         libc::S_IFCHR => Some(FileKind::CharDevice),
         libc::S_IFBLK => Some(FileKind::BlockDevice),
+        _ => None,
+    }
+}
+
+/// What `renameat2` is told by its flags, if it is one thing.
+pub(super) fn rename_mode(flags: u32) -> Option<RenameMode> {
+    match RenameFlags::from_bits_retain(flags) {
+        flags if flags.is_empty() => Some(RenameMode::Replace),
+        RenameFlags::RENAME_NOREPLACE => Some(RenameMode::NoReplace),
+        RenameFlags::RENAME_EXCHANGE => Some(RenameMode::Exchange),
         _ => None,
     }
 }
@@ -117,7 +130,7 @@ pub(super) fn attr(attr: &Attr) -> FileAttr {
         uid: attr.meta.uid,
         gid: attr.meta.gid,
         rdev: attr.meta.rdev,
-        blksize: 4096,
+        blksize: BLOCK_BYTES,
         flags: 0,
     }
 }

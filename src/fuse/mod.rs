@@ -1,13 +1,17 @@
-//! Layer 6: the FUSE protocol, spoken through the crate `fuser`. Nothing else knows it.
+//! Layer 6: the FUSE protocol, spoken over one of two transports: through the crate `fuser`, from
+//! `/dev/fuse`; or through rings of the kernel's, one a CPU (`ring`). Nothing else knows it.
 //!
 //! Requests are answered on the thread that read them: handing one over costs more than nearly
 //! any of them. A request that panics is logged and answered with EIO, and the thread goes on.
 
 mod adapter;
 mod convert;
+mod guard;
 mod mount;
 mod notify;
 mod reply;
+mod ring;
 pub mod settings;
 
-pub use mount::{Mount, MountError, MountOptions, Unmounted, Unmounter};
+pub use mount::{Mount, MountError, MountOptions, Transport, Unmounted, Unmounter};
+pub use ring::NoRing;

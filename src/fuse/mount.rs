@@ -14,6 +14,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::adapter::Adapter;
 use super::notify::KernelNotify;
+use super::ring::{NoRing, RingFailure, RingSession};
 use super::settings;
 use crate::base::limits::FUSE_THREADS_MIN;
 use crate::vfs::Vfs;
@@ -34,8 +35,23 @@ pub struct MountOptions {
     pub allow_other: bool,
     /// Let device nodes work.
     pub dev: bool,
-    /// Threads that answer requests.
+    /// Threads that answer requests, where they come from the device.
     pub threads: usize,
+    /// How requests come.
+    pub transport: Transport,
+    /// Turn on the kernel's switch for rings first.
+    pub enable_uring: bool,
+}
+
+/// How requests come from the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Through rings where there are any, otherwise from the device.
+    Auto,
+    /// From the device, by the crate `fuser`.
+    Fuser,
+    /// Through rings, or not at all.
+    Ring,
 }
 
 /// Why something cannot be mounted or served.
@@ -58,6 +74,9 @@ pub enum MountError {
         /// What it said.
         source: io::Error,
     },
+    /// Rings were asked for, and there are none.
+    #[error("no mount through rings: {0}; --transport=auto does without them")]
+    NoRing(NoRing),
     /// Something still uses the mount.
     #[error("{} is in use: `fuser -vm` on it lists by whom", .0.display())]
     Busy(PathBuf),
@@ -76,8 +95,14 @@ pub enum MountError {
 
 /// A mount, which answers once [`Mount::run`] is called.
 pub struct Mount {
-    session: Session<Adapter>,
+    session: Served,
     unmounter: Unmounter,
+}
+
+/// Who answers, and how requests come to it.
+enum Served {
+    Fuser(Box<Session<Adapter>>),
+    Ring(RingSession),
 }
 
 /// Takes a mount away, from any thread or process.
@@ -101,6 +126,40 @@ impl Mount {
         if !Path::new(DEVICE).exists() {
             return Err(MountError::NoDevice);
         }
+        let session = match Self::through_rings(&vfs, options)? {
+            Some(session) => Served::Ring(session),
+            None => Served::Fuser(Box::new(Self::from_device(&vfs, options)?)),
+        };
+        settings::raise_readahead(&options.mountpoint);
+        let unmounter = Unmounter::new(&options.mountpoint);
+        let mount = Self { session, unmounter };
+        vfs.set_transport(mount.transport());
+        Ok(mount)
+    }
+
+    /// Mounts with rings; `None` if there are none, and need not be.
+    fn through_rings(
+        vfs: &Arc<Vfs>,
+        options: &MountOptions,
+    ) -> Result<Option<RingSession>, MountError> {
+        if options.transport == Transport::Fuser {
+            return Ok(None);
+        }
+        let mount = || mount_as_root(options);
+        match RingSession::new(vfs, &options.mountpoint, options.enable_uring, mount) {
+            Ok(session) => Ok(Some(session)),
+            Err(RingFailure::Mount(error)) => Err(error),
+            Err(RingFailure::NoRing(why)) if options.transport == Transport::Ring => {
+                Err(MountError::NoRing(why))
+            }
+            Err(RingFailure::NoRing(why)) => {
+                log::info!("requests come from {DEVICE}, not through rings: {why}");
+                Ok(None)
+            }
+        }
+    }
+
+    fn from_device(vfs: &Arc<Vfs>, options: &MountOptions) -> Result<Session<Adapter>, MountError> {
         let mut config = Config::default();
         config.acl = match options.allow_other {
             true => SessionACL::All,
@@ -117,11 +176,18 @@ impl Mount {
         } else {
             mount_as_user(adapter, options, config)?
         };
-        settings::raise_readahead(&options.mountpoint);
-        let notify = KernelNotify::start(session.notifier()).map_err(MountError::Serve)?;
+        let notifier = Arc::new(session.notifier());
+        let notify = KernelNotify::start(notifier).map_err(MountError::Serve)?;
         vfs.set_notify(Arc::new(notify));
-        let unmounter = Unmounter::new(&options.mountpoint);
-        Ok(Self { session, unmounter })
+        Ok(session)
+    }
+
+    /// How requests come.
+    pub fn transport(&self) -> &'static str {
+        match self.session {
+            Served::Fuser(_) => "fuser",
+            Served::Ring(_) => "ring",
+        }
     }
 
     /// What takes the mount away.
@@ -131,7 +197,11 @@ impl Mount {
 
     /// Answers requests until the mount has gone away.
     pub fn run(self) -> Result<(), MountError> {
-        self.session.run().map_err(MountError::Serve)
+        let served = match self.session {
+            Served::Fuser(session) => session.run(),
+            Served::Ring(session) => session.run(),
+        };
+        served.map_err(MountError::Serve)
     }
 }
 

@@ -7,12 +7,32 @@
 //! write to a control file at a time. What the kernel takes note of without a lock is sent at once.
 
 use std::io;
+use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use fuser::{INodeNo, Notifier};
 
 use crate::model::{Ino, Name};
 use crate::vfs::Notify;
+
+/// The way to the kernel.
+pub(super) trait Channel: Send + Sync + 'static {
+    /// A name in a directory is not what it was.
+    fn inval_entry(&self, parent: Ino, name: &Name) -> io::Result<()>;
+    /// Attributes of an inode are not what they were, nor is its content from a place on. From a
+    /// negative place on, there is no content.
+    fn inval_inode(&self, ino: Ino, from: i64) -> io::Result<()>;
+}
+
+impl Channel for Notifier {
+    fn inval_entry(&self, parent: Ino, name: &Name) -> io::Result<()> {
+        self.inval_entry(INodeNo(parent.0), name.as_os_str())
+    }
+
+    fn inval_inode(&self, ino: Ino, from: i64) -> io::Result<()> {
+        self.inval_inode(INodeNo(ino.0), from, 0)
+    }
+}
 
 enum Message {
     Entry(Ino, Name),
@@ -23,19 +43,19 @@ enum Message {
 
 /// Sends notifications to the kernel.
 pub(super) struct KernelNotify {
-    notifier: Notifier,
+    channel: Arc<dyn Channel>,
     messages: Sender<Message>,
 }
 
 impl KernelNotify {
     /// Begins a thread that sends.
-    pub(super) fn start(notifier: Notifier) -> io::Result<Self> {
+    pub(super) fn start(channel: Arc<dyn Channel>) -> io::Result<Self> {
         let (messages, receiver) = unbounded();
-        let sender = notifier.clone();
+        let sender = Arc::clone(&channel);
         std::thread::Builder::new()
             .name("notify".into())
-            .spawn(move || send_all(&sender, &receiver))?;
-        Ok(Self { notifier, messages })
+            .spawn(move || send_all(&*sender, &receiver))?;
+        Ok(Self { channel, messages })
     }
 
     fn send(&self, message: Message) {
@@ -44,13 +64,11 @@ impl KernelNotify {
     }
 }
 
-fn send_all(notifier: &Notifier, receiver: &Receiver<Message>) {
+fn send_all(channel: &dyn Channel, receiver: &Receiver<Message>) {
     for message in receiver {
         let sent = match message {
-            Message::Entry(parent, name) => {
-                notifier.inval_entry(INodeNo(parent.0), name.as_os_str())
-            }
-            Message::Inode(ino) => notifier.inval_inode(INodeNo(ino.0), 0, 0),
+            Message::Entry(parent, name) => channel.inval_entry(parent, &name),
+            Message::Inode(ino) => channel.inval_inode(ino, 0),
             Message::Done(done) => {
                 let _ = done.send(());
                 Ok(())
@@ -80,7 +98,7 @@ impl Notify for KernelNotify {
 
     fn attributes_changed(&self, ino: Ino) {
         // From a negative place on, there is no content to forget.
-        check(self.notifier.inval_inode(INodeNo(ino.0), -1, 0));
+        check(self.channel.inval_inode(ino, -1));
     }
 
     fn flush(&self) {

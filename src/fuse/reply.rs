@@ -1,24 +1,16 @@
 //! Answering: from what a call of `vfs` ended with to what `fuser` sends.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use fuser::{Errno, Generation, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyXattr};
 
-use super::convert;
+use super::{convert, guard};
 use crate::vfs::{Answer, EntryOut};
 
 /// Inode numbers are never given twice, so one generation does.
 pub(super) const GENERATION: Generation = Generation(0);
 
-/// Runs a request; a panic, which is a bug, becomes EIO.
+/// Runs a request; see [`guard::guard`].
 pub(super) fn guard<T>(what: &str, run: impl FnOnce() -> Answer<T>) -> Result<T, Errno> {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(answer) => answer.map_err(convert::errno),
-        Err(_) => {
-            log::error!("a bug: {what} panicked; it is answered with EIO");
-            Err(Errno::EIO)
-        }
-    }
+    guard::guard(what, run).map_err(convert::errno)
 }
 
 pub(super) fn reply_entry(reply: ReplyEntry, result: Result<EntryOut, Errno>) {

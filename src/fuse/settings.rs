@@ -35,12 +35,24 @@ pub fn file_cache(cached: bool) -> FopenFlags {
     }
 }
 
+/// How a file is opened that was there, for writing or for nothing but reading.
+pub fn opened_file(cached: bool, write: bool) -> FopenFlags {
+    // What a read-only open has to say when it is closed is nothing.
+    let flush = if write { FopenFlags::empty() } else { FopenFlags::FOPEN_NOFLUSH };
+    file_cache(cached) | flush
+}
+
 /// How a directory is opened whose listing the kernel keeps, or not.
 pub fn directory_cache(cached: bool) -> FopenFlags {
     match cached {
         true => FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE,
         false => FopenFlags::empty(),
     }
+}
+
+/// All that is wanted.
+pub(super) fn wanted() -> InitFlags {
+    WANTED.into_iter().collect()
 }
 
 /// Asks for what is wanted, as far as the kernel has it.
@@ -64,10 +76,15 @@ pub fn raise_readahead(mountpoint: &Path) {
 }
 
 fn try_raise_readahead(mountpoint: &Path) -> io::Result<()> {
+    let (major, minor) = device_of(mountpoint)?;
+    let file = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    fs::write(file, (READAHEAD_BYTES / 1024).to_string())
+}
+
+/// The numbers by which the kernel knows what is mounted on a directory.
+pub(super) fn device_of(mountpoint: &Path) -> io::Result<(u32, u32)> {
     // Without a request to ourselves, which nobody may answer yet.
     let flags = AtFlags::STATX_DONT_SYNC;
     let found = rustix::fs::statx(rustix::fs::CWD, mountpoint, flags, StatxFlags::empty())?;
-    let (major, minor) = (found.stx_dev_major, found.stx_dev_minor);
-    let file = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
-    fs::write(file, (READAHEAD_BYTES / 1024).to_string())
+    Ok((found.stx_dev_major, found.stx_dev_minor))
 }

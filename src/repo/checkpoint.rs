@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::provenance::{ChangesBy, Step};
-use super::{Committing, Repo, RepoError, Storing};
+use super::{Committing, Repo, RepoError, Storing, patience};
 use crate::base::limits::{BACKGROUND_PART, CHUNK_BYTES_MIN, PUBLISH_FILES_LOCKED_MAX};
 use crate::base::sync::MutexGuard;
 use crate::format::commit_log::CommitRecord;
@@ -130,6 +130,7 @@ impl Repo {
 
     /// Makes everything that was applied before the call durable.
     pub fn sync(&self) -> Result<(), RepoError> {
+        patience()?;
         if self.journal.failure().is_some() || !self.options.journaled {
             return self.checkpoint();
         }
@@ -148,6 +149,7 @@ impl Repo {
             }
             return Ok(());
         }
+        patience()?;
         self.with_room(|| {
             let mut storing = self.storing.lock();
             if dirty_bytes() > most {
@@ -194,6 +196,7 @@ impl Repo {
         if self.unwritten_commits() == 0 {
             return Ok(());
         }
+        patience()?;
         self.write_queue(&mut self.storing.lock())
     }
 

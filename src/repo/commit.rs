@@ -8,9 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::checkpoint::Extent;
-use super::{Repo, RepoError};
-use crate::base::Latency;
-use crate::base::limits::{JOURNAL_COMMIT_COST, MESSAGE_BYTES_MAX, UNWRITTEN_COMMITS_MAX};
+use super::{Repo, RepoError, patience};
+use crate::base::limits::{
+    JOURNAL_COMMIT_COST, MESSAGE_BYTES_MAX, SWIFT_COMMIT_BYTES_MAX, SWIFT_COMMIT_FILES_MAX,
+    UNWRITTEN_COMMITS_MAX,
+};
+use crate::base::{Latency, haste};
 use crate::format::commit::encode_commit;
 use crate::format::commit_log::CommitRecord;
 use crate::format::journal::{CommitMade, put_commit, put_mark};
@@ -71,6 +74,9 @@ impl Repo {
         if request.message.len() > MESSAGE_BYTES_MAX {
             return Err(RepoError::MessageTooLong { max: MESSAGE_BYTES_MAX });
         }
+        if haste::is_hasty() && self.commit_would_wait(request) {
+            patience()?;
+        }
         let start = Instant::now();
         let mut result = self.with_room(|| self.commit_now(request));
         if result.is_ok()
@@ -78,6 +84,10 @@ impl Repo {
             && let Err(error) = self.sync()
         {
             result = Err(error);
+        }
+        if haste::is_refused() {
+            // It is asked for again, and counted then.
+            return result.map(|(id, _)| id);
         }
         let stats = self.stats();
         let counter = match &result {
@@ -91,6 +101,18 @@ impl Repo {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         stats.commit_nanos.fetch_add(nanos, Ordering::Relaxed);
         result.map(|(id, _)| id)
+    }
+
+    /// Tells whether a commit would have to wait for a disk, or for somebody who may, or take long.
+    fn commit_would_wait(&self, request: &CommitRequest) -> bool {
+        request.durable
+            || self.options.durability == Durability::Strict
+            || self.unwritten_commits() >= UNWRITTEN_COMMITS_MAX
+            || self.committing.try_lock().is_none()
+            || self.look(|tree| {
+                tree.dirty_files().len() > SWIFT_COMMIT_FILES_MAX
+                    || tree.dirty_bytes() > SWIFT_COMMIT_BYTES_MAX
+            })
     }
 
     fn commit_now(&self, request: &CommitRequest) -> Result<(CommitId, bool), RepoError> {
@@ -131,6 +153,8 @@ impl Repo {
             live.note(deed, self.source());
             Ok(())
         })?;
+        // It has been made, and must not be made again.
+        haste::end();
         committing.head_root = Some(root);
         *self.newest.lock() = Some(listed);
         drop(committing);

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::{CachedOnly, Repo, RepoError};
+use crate::base::haste;
 use crate::base::limits::LOAD_RETRIES_MAX;
 use crate::base::sync::thread_local;
 use crate::format::journal::put_ops_header;
@@ -170,6 +171,9 @@ impl Repo {
                 Err(RepoError::Op(OpError::Object(ObjectError::NotLoaded(id)))) => {
                     drop(packs.get(&id)?);
                 }
+                Err(RepoError::Journal(
+                    JournalError::Failed { .. } | JournalError::NoRoom { .. },
+                )) if haste::would_wait() => return Err(RepoError::Hasty),
                 Err(RepoError::Journal(JournalError::Failed { .. })) if attempt == 0 => {
                     self.checkpoint()?;
                 }
@@ -239,6 +243,8 @@ impl Repo {
                 ticket => ticket?,
             };
             drop(live);
+            // It has been done, and must not be done again.
+            haste::end();
             if let Some(ticket) = ticket {
                 self.journal.complete(ticket, payload)?;
             }

@@ -102,6 +102,9 @@ pub enum RepoError {
     /// A collection goes on already.
     #[error("garbage is being collected already: wait until that has ended")]
     Collecting,
+    /// It would have to wait, and who asks has no time ([`crate::base::haste`]). It is asked for again.
+    #[error("it would have to wait")]
+    Hasty,
     /// The system has no thread for it.
     #[error("starting a thread: {0}")]
     Thread(#[source] Arc<io::Error>),

@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 use super::gc_request::GcRequest;
 use super::mark::Marks;
 use super::{Repo, RepoError, Storing};
+use crate::base::haste;
 use crate::base::limits::SPACE_LIVE_PERCENT_MAX;
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Mutex, MutexGuard};
@@ -198,6 +199,7 @@ impl Repo {
         mut run: impl FnMut() -> Result<T, RepoError>,
     ) -> Result<T, RepoError> {
         match run() {
+            Err(error) if error.wants_room() && haste::would_wait() => Err(error),
             Err(error) if error.wants_room() && self.collect_when_full() => run(),
             done => done,
         }

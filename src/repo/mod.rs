@@ -46,6 +46,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use crate::base::disk::{Disk, RealDisk};
+use crate::base::haste;
 use crate::base::limits::{
     DIRTY_BYTES_MAX, DIRTY_BYTES_MAX_MIN, JOURNAL_BYTES_MAX, JOURNAL_BYTES_MAX_MIN,
     JOURNAL_COST_MAX, OBJECT_CACHE_BYTES, RETENTION_DELAY, SPACE_SLACK_BYTES,
@@ -290,6 +291,7 @@ impl Repo {
         if !failed && bytes <= self.options.journal_bytes_max && cost <= JOURNAL_COST_MAX {
             return Ok(());
         }
+        patience()?;
         match self.with_room(|| self.checkpoint()) {
             Err(error) if urgency == Urgency::MakesRoom && !failed => {
                 log::warn!("the journal grows beyond its bound: {error}");
@@ -298,6 +300,11 @@ impl Repo {
             done => done,
         }
     }
+}
+
+/// Fails where there is no time to wait.
+fn patience() -> Result<(), RepoError> {
+    if haste::would_wait() { Err(RepoError::Hasty) } else { Ok(()) }
 }
 
 /// Reads what is in memory and nothing else.

@@ -13,15 +13,19 @@ pub struct Caller {
     pub pid: u32,
     /// The bits that a new file shall not have.
     pub umask: u32,
+    /// Whether it may keep setgid on a file whose ACL it sets, where the transport tells.
+    pub keeps_setgid: Option<bool>,
 }
 
 impl Caller {
     /// Tells whether it may keep setgid on a file of this group: root may, and who is in it.
     ///
-    /// A request tells one group of many. The others are looked up where the system lists them,
+    /// Where the transport does not tell: a request names one group of many. The others are looked up where the system lists them,
     /// which is dear; whose groups cannot be told is in none.
     pub(super) fn keeps_setgid(&self, gid: u32) -> bool {
-        self.uid == 0 || self.gid == gid || supplementary_groups(self.pid).contains(&gid)
+        self.keeps_setgid.unwrap_or_else(|| {
+            self.uid == 0 || self.gid == gid || supplementary_groups(self.pid).contains(&gid)
+        })
     }
 }
 
@@ -51,9 +55,11 @@ mod tests {
     #[test]
     fn root_and_members_keep_setgid_and_strangers_do_not() {
         // No process has that number.
-        let caller = |uid, gid| Caller { uid, gid, pid: u32::MAX, umask: 0 };
+        let caller = |uid, gid| Caller { uid, gid, pid: u32::MAX, umask: 0, keeps_setgid: None };
         assert!(caller(0, 0).keeps_setgid(5));
         assert!(caller(1, 5).keeps_setgid(5));
         assert!(!caller(1, 1).keeps_setgid(5));
+        let told = |keeps| Caller { keeps_setgid: Some(keeps), ..caller(1, 1) };
+        assert!(told(true).keeps_setgid(5) && !told(false).keeps_setgid(1));
     }
 }

@@ -12,6 +12,7 @@ use super::deeds::{JsonDeed, JsonTagged, JsonUndone, json_line};
 use super::text::{format_time, quote_path};
 use super::types::{Answer, of_repo};
 use super::{Attr, Caller, DirRow, EntryOut, LookupOut, Ttl, Vfs};
+use crate::base::haste;
 use crate::base::limits::{DEEDS_MAX, LOG_LINES_MAX};
 use crate::model::{CommitId, Config, ConfigKey, FileKind, Ino, Meta};
 use crate::repo::{CommitRequest, GcRequest, RepoError, RestoreRequest, TagRequest};
@@ -131,6 +132,9 @@ impl Vfs {
 
     pub(super) fn control_open(&self, ino: u64, reads: bool) -> Answer<ControlFile> {
         let control = of_ino(ino).ok_or(Errno::ISDIR)?;
+        if reads && haste::would_wait() {
+            return Err(Errno::AGAIN);
+        }
         // Answers can be dear, so one who only writes gets none.
         let answer =
             if reads { self.answer(control).map_err(|e| of_repo(&e))? } else { Vec::new() };
@@ -162,6 +166,10 @@ impl Vfs {
         file: &ControlFile,
         data: &[u8],
     ) -> Answer<()> {
+        // A commit tells by itself whether it would wait.
+        if file.control != Control::Commit && haste::would_wait() {
+            return Err(Errno::AGAIN);
+        }
         let text = std::str::from_utf8(data).map_err(|_| Errno::ILSEQ)?;
         let done = match file.control {
             Control::Commit => self.commit(text).map(|id| format!("{id}\n")),

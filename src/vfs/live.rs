@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::acl::{self, ACCESS_XATTR, Acl, DEFAULT_XATTR};
 use super::types::{Answer, live, name, of_object, of_repo};
 use super::{Attr, Caller, DirRow, EntryOut, LookupOut, SetAttrIn, Ttl, Vfs, is_reserved};
+use crate::base::haste;
 use crate::format::entry::kind_of;
 use crate::model::{FileKind, Ino, Name, NewNode, Op, RenameMode, SetAttr, Timestamp};
 use crate::repo::Repo;
@@ -142,7 +143,10 @@ impl Vfs {
             }
             Ok(())
         });
-        if let Err(error) = result {
+        // What is refused in haste is looked up again, and then forgotten again.
+        if let Err(error) = result
+            && !haste::is_refused()
+        {
             log::error!("forgetting inode {ino}: {error}");
         }
     }
@@ -288,11 +292,11 @@ impl Vfs {
             edit.by(Some(&writer));
             let ino = live(ino);
             if let Some(size) = set.size {
-                let kill_priv = caller.uid != 0;
+                let kill_priv = set.kill_priv.unwrap_or(caller.uid != 0);
                 edit.apply(&Op::Truncate { ino, size, kill_priv, time })?;
             }
             let inode = edit.find(ino).ok_or(OpError::NotFound)?;
-            let SetAttrIn { mut perm, uid, gid, mtime, atime, size } = set;
+            let SetAttrIn { mut perm, uid, gid, mtime, atime, size, .. } = set;
             if perm.is_none() && (uid.is_some() || gid.is_some()) && !inode.is_directory() {
                 perm = Some(without_privileges(inode.meta.perm));
             }

@@ -61,6 +61,8 @@ pub struct Vfs {
     mappers: Mappers,
     collector: Collector,
     notify: OnceLock<Arc<dyn Notify>>,
+    /// How requests come, for those who ask.
+    transport: OnceLock<&'static str>,
 }
 
 /// What an inode number is the number of.
@@ -101,6 +103,7 @@ impl Vfs {
             mappers: Mappers::default(),
             collector: Collector::default(),
             notify: OnceLock::new(),
+            transport: OnceLock::new(),
         }
     }
 
@@ -111,6 +114,11 @@ impl Vfs {
             repo.set_on_drop(move |commits| snapshots::announce_dropped(&*notify, commits));
         }
         let _ = self.notify.set(notify);
+    }
+
+    /// Sets what the statistics call the way that requests come. Counts once.
+    pub fn set_transport(&self, name: &'static str) {
+        let _ = self.transport.set(name);
     }
 
     /// The commits, every one that was made so far.

@@ -14,6 +14,7 @@ impl Vfs {
     pub(super) fn stats(&self) -> String {
         let mut json = stats(&self.history, self.live.as_deref());
         json["threads"] = json!(threads());
+        json["transport"] = json!(self.transport.get());
         format!("{json:#}\n")
     }
 }

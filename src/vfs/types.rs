@@ -2,6 +2,7 @@
 
 use rustix::io::Errno;
 
+use crate::base::haste;
 use crate::model::{
     Entry, EntryBody, FileKind, Ino, Meta, Name, NameError, ObjectError, ObjectSource, Timestamp,
 };
@@ -103,6 +104,9 @@ pub struct SetAttrIn {
     pub mtime: Option<Timestamp>,
     /// New time of access.
     pub atime: Option<Timestamp>,
+    /// Whether a new size takes privileges away from the file. Where the transport does not tell,
+    /// it does so unless root sets it.
+    pub kill_priv: Option<bool>,
 }
 
 /// How much room there is.
@@ -200,6 +204,10 @@ pub(super) fn of_op(error: &OpError) -> Errno {
 /// The error number of a failure to read or keep an object. It is logged: the caller sees no
 /// more than a number.
 pub(super) fn of_object(error: &ObjectError) -> Errno {
+    if haste::is_refused() {
+        // Nobody hears of it.
+        return Errno::AGAIN;
+    }
     log::error!("{error}");
     match error {
         ObjectError::Io { source, .. } => of_io(source),
@@ -211,6 +219,9 @@ pub(super) fn of_object(error: &ObjectError) -> Errno {
 pub(super) fn of_repo(error: &RepoError) -> Errno {
     if let RepoError::Op(error) = error {
         return of_op(error);
+    }
+    if haste::is_refused() {
+        return Errno::AGAIN;
     }
     log::error!("{error}");
     match error {

@@ -179,7 +179,7 @@ mod tests {
     use crate::vfs::Caller;
 
     fn caller(pid: u32) -> Caller {
-        Caller { uid: 7, gid: 0, pid, umask: 0 }
+        Caller { uid: 7, gid: 0, pid, umask: 0, keeps_setgid: None }
     }
 
     /// A process that waits until it is killed.

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use super::acl::{ACCESS_XATTR, Acl, DEFAULT_XATTR};
 use super::types::{Answer, live, of_object, of_repo};
 use super::{Caller, Vfs};
+use crate::base::haste;
 use crate::format::node::{HEADER_BYTES, put_header};
 use crate::hash::hash;
 use crate::model::{Content, Entry, EntryBody, Ino, ObjectId, Op, SetAttr, Timestamp, Xattrs};
@@ -147,6 +148,9 @@ impl Vfs {
             if inode.names.is_empty() && ino != Ino::ROOT.0 {
                 // What has been removed is part of no tree and is never hashed.
                 return Err(Errno::NODATA);
+            }
+            if haste::would_wait() {
+                return Err(Errno::AGAIN);
             }
             let waits = repo.look(|live| live.waits_for_checkpoint(inode.ino));
             let hashed = if waits { repo.hash_all() } else { repo.hash().map(drop) };

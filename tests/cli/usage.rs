@@ -43,6 +43,7 @@ fn a_command_line_that_is_not_understood_exits_with_2_and_one_line() {
         (&["mount", "--cache-size", "1Q", "s", "m"], "64M"),
         (&["mount", "--durability", "none", "s", "m"], "fast, strict"),
         (&["mount", "--threads", "0", "s", "m"], "--threads"),
+        (&["mount", "--transport", "none", "s", "m"], "auto, fuser, ring"),
         (&["--store", "s", "mount", "s", "m"], "--store"),
         (&["cat"], "<REV:PATH>"),
         (&["export", "HEAD"], "<DIR|FILE.tar|->"),

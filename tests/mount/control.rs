@@ -193,6 +193,11 @@ fn statistics_are_json() {
         assert!(bounded <= bound, "{stats}");
     }
     assert!(stats["threads"].as_u64() > Some(2), "{stats}");
+    let transport = stats["transport"].as_str();
+    assert!(matches!(transport, Some("fuser" | "ring")), "{stats}");
+    if let Ok(asked) = std::env::var("VST_TEST_TRANSPORT") {
+        assert_eq!(transport, Some(asked.as_str()));
+    }
 }
 
 #[test]

@@ -140,6 +140,7 @@ impl TestMount {
             .arg("mount")
             .args([&self.store, &self.mountpoint])
             .arg("--foreground")
+            .args(transport_args(&self.options))
             .args(&self.options)
             .current_dir("/")
             .stdin(Stdio::null())
@@ -181,6 +182,14 @@ impl TestMount {
     /// Tells whether the kernel has a FUSE mount at the mountpoint.
     pub(crate) fn is_mounted(&self) -> bool {
         is_fuse_mount(&self.mountpoint)
+    }
+
+    /// How requests come to the daemon.
+    #[track_caller]
+    pub(crate) fn transport(&self) -> String {
+        let text = fs::read_to_string(self.mountpoint.join(".vst/stats")).expect("statistics");
+        let stats: serde_json::Value = serde_json::from_str(&text).expect("they are JSON");
+        stats["transport"].as_str().expect("it is mounted").to_owned()
     }
 
     /// Runs `vst` in the mount.
@@ -319,6 +328,18 @@ impl TestMount {
         }
         // A mount without its daemon answers every call with an error, so this cannot hang.
         detach(&self.mountpoint);
+    }
+}
+
+/// `scripts/test.sh` runs all these tests once for each transport, by this variable.
+const TRANSPORT_VARIABLE: &str = "VST_TEST_TRANSPORT";
+
+/// What asks for the transport that is tested, unless a test has a choice of its own.
+fn transport_args(options: &[String]) -> Vec<String> {
+    let chosen = options.iter().any(|option| option.starts_with("--transport"));
+    match std::env::var(TRANSPORT_VARIABLE) {
+        Ok(transport) if !chosen => vec![format!("--transport={transport}")],
+        _ => Vec::new(),
     }
 }
 

@@ -32,6 +32,7 @@ mod tags;
 mod tools;
 #[path = "../support/transcript.rs"]
 mod transcript;
+mod transport;
 mod tree;
 mod undo;
 mod users;

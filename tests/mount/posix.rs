@@ -266,7 +266,12 @@ fn times_have_nanoseconds_and_reach_before_1970() {
     let mut mount = TestMount::new();
     let path = mount.path().join("file");
     fs::write(&path, "").expect("a new file");
-    for (secs, nanos) in [(1_234_567_890, 123_456_789), (-3, 0), (-1_000_000_000, 0), (0, 1)] {
+    let mut cases = vec![(1_234_567_890, 123_456_789), (-3, 0), (-1_000_000_000, 0), (0, 1)];
+    if mount.transport() == "ring" {
+        // The crate `fuser` takes the fraction for one before the second.
+        cases.extend([(-3, 250_000_000), (-1, 999_999_999)]);
+    }
+    for (secs, nanos) in cases {
         let time = Timespec { tv_sec: secs, tv_nsec: nanos };
         let times = Timestamps { last_access: time, last_modification: time };
         rustix::fs::utimensat(CWD, &path, &times, rustix::fs::AtFlags::empty()).expect("a time");

@@ -73,7 +73,7 @@ impl Mounted {
         for (name, value) in xattrs {
             match lsetxattr(path, name.as_slice(), value, XattrFlags::empty()) {
                 Ok(()) => {}
-                Err(Errno::NOTCONN) => return Err(self.errno(Errno::NOTCONN)),
+                Err(errno @ (Errno::NOTCONN | Errno::CONNABORTED)) => return Err(self.errno(errno)),
                 Err(error) => losses.push(lost_xattr(name, &reason(&error.into()))),
             }
         }

@@ -119,7 +119,9 @@ fn mountpoint(path: &Path) -> Result<PathBuf, CliError> {
         Err(error) => Err(match Errno::from_io_error(&error) {
             Some(Errno::NOENT) => MountRefusal::NoMountpoint(path.to_owned()).into(),
             Some(Errno::NOTDIR) => MountRefusal::NotADirectory(path.to_owned()).into(),
-            Some(Errno::NOTCONN) => CliError::DeadMount { mountpoint: path.to_owned() },
+            Some(Errno::NOTCONN | Errno::CONNABORTED) => {
+                CliError::DeadMount { mountpoint: path.to_owned() }
+            }
             _ => CliError::io(format!("looking at the mountpoint {}", path.display()), error),
         }),
     }

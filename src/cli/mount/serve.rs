@@ -10,9 +10,9 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::MountArgs;
 use super::checks::{Checked, MountRefusal};
 use super::log_file::LogGate;
+use super::{MountArgs, TransportArg};
 use crate::base::limits::{
     DIRTY_BYTES_MAX, FUSE_THREADS_MIN, JOURNAL_BYTES_MAX, OBJECT_CACHE_BYTES,
 };
@@ -62,6 +62,8 @@ pub(super) fn serve(args: &MountArgs, checked: &Checked) -> Result<(), CliError>
         allow_other: args.allow_other,
         dev: args.dev,
         threads: args.threads.map_or_else(default_threads, usize::from),
+        transport: args.transport.unwrap_or(TransportArg::Fuser).into(),
+        enable_uring: args.enable_uring,
     };
     let mount = Mount::new(vfs, &options).map_err(MountRefusal::Fuse)?;
     let ending = Ending {
@@ -76,7 +78,8 @@ pub(super) fn serve(args: &MountArgs, checked: &Checked) -> Result<(), CliError>
     // The kernel keeps what is asked from here on until it is answered. This process asks nothing:
     // a thread that waits for an answer outlives SIGKILL, and with it the connection to the kernel,
     // through which the answer can come no more.
-    log::info!("mounted {} on {}", checked.store.display(), checked.mountpoint.display());
+    let (store, mountpoint) = (checked.store.display(), checked.mountpoint.display());
+    log::info!("mounted {store} on {mountpoint}, transport {}", mount.transport());
     if args.report_ready
         && let Err(error) = report_ready(&log, &checked.store)
     {

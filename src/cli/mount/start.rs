@@ -12,10 +12,10 @@ use std::time::Duration;
 use clap::ValueEnum;
 use rustix::process::{Pid, Signal};
 
+use super::MountArgs;
 use super::checks::{Checked, MountRefusal};
 use super::log_file::log_path;
 use super::serve::READY;
-use super::{DurabilityArg, MountArgs};
 use crate::cli::error::CliError;
 
 /// This program, also when its file was replaced or removed.
@@ -85,18 +85,19 @@ fn daemon_args(args: &MountArgs, checked: &Checked) -> Vec<OsString> {
         (args.read_only, "--read-only"),
         (args.allow_other, "--allow-other"),
         (args.dev, "--dev"),
+        (args.enable_uring, "--enable-uring"),
         (args.without_journal, "--without-journal"),
     ];
     list.extend(flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.into()));
-    let durability = |mode: DurabilityArg| mode.to_possible_value().map(|v| v.get_name().into());
-    let values: [(&str, Option<String>); 7] = [
+    let values: [(&str, Option<String>); 8] = [
         ("--rev", args.rev.clone()),
         ("--threads", args.threads.map(|n| n.to_string())),
         ("--cache-size", args.cache_size.map(|n| n.to_string())),
         ("--dirty-size", args.dirty_size.map(|n| n.to_string())),
         ("--journal-size", args.journal_size.map(|n| n.to_string())),
         ("--auto-commit", args.auto_commit.map(|every| every.to_string())),
-        ("--durability", args.durability.and_then(durability)),
+        ("--durability", args.durability.and_then(name_of)),
+        ("--transport", args.transport.and_then(name_of)),
     ];
     for (option, value) in values {
         list.extend(value.map(|value| OsString::from(format!("{option}={value}"))));
@@ -105,6 +106,11 @@ fn daemon_args(args: &MountArgs, checked: &Checked) -> Vec<OsString> {
     list.push(checked.store.clone().into());
     list.push(checked.mountpoint.clone().into());
     list
+}
+
+/// What a value of an option is called.
+fn name_of(value: impl ValueEnum) -> Option<String> {
+    value.to_possible_value().map(|value| value.get_name().into())
 }
 
 #[cfg(test)]
@@ -132,6 +138,7 @@ mod tests {
             "--rev=-x",
             "--auto-commit 90s",
             "--auto-commit off",
+            "--transport ring --enable-uring",
         ] {
             let words = ["mount"].into_iter().chain(options.split_whitespace());
             let words = words.chain(["/s", "/m"]).map(Into::into).collect();

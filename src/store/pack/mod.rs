@@ -41,7 +41,7 @@ use super::cache::ObjectCache;
 use super::objects::check_object_bytes;
 use super::{ObjectInfo, ObjectStats, ObjectStore, StoreError, files};
 use crate::base::disk::Disk;
-use crate::base::limits;
+use crate::base::{haste, limits};
 use crate::format::pack::{Effort, PackEntry};
 use crate::hash::hash;
 use crate::model::{IdPrefix, ObjectError, ObjectId, ObjectKind, ObjectSink, ObjectSource};
@@ -254,6 +254,9 @@ impl ObjectSource for PackStore {
     fn get(&self, id: &ObjectId) -> Result<Arc<[u8]>, ObjectError> {
         if let Some(object) = self.cache.find(id) {
             return Ok(object);
+        }
+        if haste::would_wait() {
+            return Err(ObjectError::NotLoaded(*id));
         }
         let object = self.read(id)?;
         self.cache.insert(id, &object);

@@ -1,0 +1,46 @@
+//! Whether a mount can have rings, which has to be known before it is there.
+
+use std::{fs, io};
+
+/// The kernel's switch: it offers rings to a connection that begins while this is on.
+const SWITCH: &str = "/sys/module/fuse/parameters/enable_uring";
+
+/// Why a mount has no rings.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRing {
+    /// Somebody else than root mounts, and the helper that mounts for them begins the connection.
+    #[error("only root can mount with rings")]
+    NotRoot,
+    /// The kernel is too old, or built without them.
+    #[error("the kernel has no FUSE over io_uring, which Linux 6.14 brings")]
+    NoSwitch,
+    /// They are switched off.
+    #[error("{SWITCH} is off: --enable-uring, or `echo Y > {SWITCH}`, turns it on")]
+    Off,
+    /// They cannot be switched on.
+    #[error("{SWITCH} cannot be set: {0}")]
+    Switch(io::Error),
+    /// The system gives no rings, or no threads for them.
+    #[error("a ring cannot be set up: {0}")]
+    Setup(io::Error),
+    /// The connection began without an offer of them.
+    #[error("the kernel offers no rings on this connection")]
+    NotOffered,
+}
+
+/// Tells why there can be no rings, as far as can be told before any are made. Turns the switch on
+/// where that is wanted.
+pub(super) fn check(enable: bool) -> Result<(), NoRing> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(NoRing::NotRoot);
+    }
+    let state = fs::read_to_string(SWITCH).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => NoRing::NoSwitch,
+        _ => NoRing::Switch(error),
+    })?;
+    match (state.trim(), enable) {
+        ("Y", _) => Ok(()),
+        (_, true) => fs::write(SWITCH, "Y").map_err(NoRing::Switch),
+        (_, false) => Err(NoRing::Off),
+    }
+}
