@@ -165,8 +165,9 @@ pub const LOG_LINES_MAX: usize = 10_000;
 /// How often a restore is prepared beside those who write. If they change the tree meanwhile each
 /// time, they wait for the next one.
 pub const RESTORE_TRIES_MAX: usize = 3;
-/// Fewest threads that answer requests.
-pub const FUSE_THREADS_MIN: usize = 2;
+/// Fewest threads that answer requests: a restore and an undo may wait at once until the kernel has
+/// taken note, which it may do only after an answer from somebody else.
+pub const FUSE_THREADS_MIN: usize = 3;
 /// Most requests of one CPU that are being answered at a time, on a ring.
 pub const RING_SLOTS_MAX: usize = 8;
 /// Fewest, on a machine of many CPUs. Two of them may wait for others: of one who restores, and of

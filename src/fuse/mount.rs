@@ -165,7 +165,7 @@ impl Mount {
             true => SessionACL::All,
             false => SessionACL::Owner,
         };
-        // One thread must be left to answer while another waits for the kernel to take note.
+        // One thread must be left to answer while others wait for the kernel to take note.
         config.n_threads = Some(options.threads.max(FUSE_THREADS_MIN));
         let adapter = Adapter(vfs.clone());
         let failed = |source| MountError::Mount { mountpoint: options.mountpoint.clone(), source };
