@@ -56,7 +56,7 @@ Examples:
 ///
 /// ```json
 /// {"commit":"64 hex digits","time":"2026-03-01T11:00:00.500000000Z","message":"",
-///  "change":"modified","path":"a","by":{"command":"sed","uid":1000,"user":"mara"}}
+///  "change":"modified","path":"a","by":{"command":"sed","uid":0,"user":"root"}}
 /// ```
 ///
 /// `commit` and `time` are null for what has not been committed, and `by` where nobody knows it.

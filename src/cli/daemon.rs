@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::changes::ChangeLine;
 use super::error::CliError;
 use super::gc::{JsonCollected, JsonProgress};
-use super::mountinfo::MountEntry;
+use super::mountinfo::{MountEntry, is_dead};
 use super::paths::parse_path;
 use crate::base::limits::{PROVENANCE_HEADS_MAX, WRITE_BYTES_MAX};
 use crate::model::{CommitId, ObjectId, RootId};
@@ -296,7 +296,7 @@ impl Daemon {
     fn failure(&self, what: &str, error: io::Error) -> CliError {
         let mountpoint = self.mountpoint.clone();
         match Errno::from_io_error(&error) {
-            Some(Errno::NOTCONN | Errno::CONNABORTED) => CliError::DeadMount { mountpoint },
+            Some(errno) if is_dead(errno) => CliError::DeadMount { mountpoint },
             Some(Errno::ROFS) => CliError::ReadOnlyMount { mountpoint },
             Some(Errno::ACCESS | Errno::PERM) => CliError::NotYourMount { mountpoint },
             _ => CliError::io(format!("{what} the mount {}", mountpoint.display()), error),

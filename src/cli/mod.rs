@@ -56,6 +56,7 @@ use clap::{Args, Parser, Subcommand};
 use rustix::io::Errno;
 
 use self::error::CliError;
+use self::mountinfo::is_dead;
 use self::terminal::Terminal;
 
 /// A versioned filesystem: snapshot a whole working tree in microseconds.
@@ -164,7 +165,7 @@ fn execute(cli: &Cli, terminal: &mut Terminal) -> Result<(), CliError> {
     if let Some(directory) = &cli.place.directory {
         std::env::set_current_dir(directory).map_err(|error| {
             match Errno::from_io_error(&error) {
-                Some(Errno::NOTCONN | Errno::CONNABORTED) => {
+                Some(errno) if is_dead(errno) => {
                     CliError::DeadMount { mountpoint: directory.clone() }
                 }
                 _ => CliError::io(format!("going to {}", directory.display()), error),

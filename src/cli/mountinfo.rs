@@ -12,6 +12,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 const FILE: &str = "/proc/self/mountinfo";
 
 /// A mount.
@@ -40,6 +42,12 @@ impl MountEntry {
         let below = path.strip_prefix(&self.mountpoint).ok()?;
         Some(self.root.strip_prefix("/").unwrap_or(&self.root).join(below))
     }
+}
+
+/// Tells whether an error says that the process behind a mount is gone, which the kernel says otherwise
+/// to one who asked through a ring.
+pub(super) fn is_dead(errno: Errno) -> bool {
+    matches!(errno, Errno::NOTCONN | Errno::CONNABORTED)
 }
 
 /// All mounts, in the order in which they were made.

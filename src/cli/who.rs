@@ -53,7 +53,7 @@ fn command(writer: &Writer) -> Option<String> {
 /// Who made a change, in JSON:
 ///
 /// ```json
-/// {"command":"sed","uid":1000,"user":"mara"}
+/// {"command":"sed","uid":0,"user":"root"}
 /// ```
 ///
 /// `command` is null where only the user is known, `user` where he has no name on this machine.

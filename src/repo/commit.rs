@@ -123,13 +123,8 @@ impl Repo {
         let mut record = RecordBuffer::new();
         let mut committing = self.committing.lock();
         let time = request.time.unwrap_or_else(Timestamp::now);
-        let hashed = self.begin(&mut committing, Extent::Commits, |repo| {
-            // The journal has to know which operations are in it.
-            put_mark(record.fields());
-            repo.journal.reserve(0, Urgency::MakesRoom)?;
-            repo.journal.append(&mut record, &[], 0, 0)?;
-            Ok(())
-        })?;
+        let mark = |repo: &Self| repo.mark(&mut record);
+        let hashed = self.begin(&mut committing, Extent::Commits, mark)?;
         let (head, root) = (hashed.head, hashed.committed.root);
         let unchanged = head.filter(|_| committing.head_root == Some(root) && !request.allow_empty);
         if let Some(head) = unchanged {
@@ -161,6 +156,15 @@ impl Repo {
         self.keeper.write_soon();
         self.keeper.look_at(&self.journal, self.options.journal_bytes_max);
         Ok((made.id, true))
+    }
+
+    /// Marks the tree as it is in the journal, which has to know which operations are in a commit that
+    /// is made of it. The caller keeps others from changing it.
+    pub(super) fn mark(&self, record: &mut RecordBuffer) -> Result<(), RepoError> {
+        put_mark(record.fields());
+        self.journal.reserve(0, Urgency::MakesRoom)?;
+        self.journal.append(record, &[], 0, 0)?;
+        Ok(())
     }
 }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use super::RepoError;
 use super::reach::Reach;
-use super::verify::{Verified, Verifier, lost_tags, read_state, unlisted_state};
+use super::verify::{Verified, Verifier, last_state, lost_tags, unlisted_state};
 use super::walk::Sort;
 use crate::base::disk::Disk;
 use crate::format::commit::decode_commit;
@@ -122,11 +122,11 @@ impl Mender<'_> {
     fn refs(&mut self) -> Result<(), RepoError> {
         let source = self.inspection.source()?;
         let lists = &self.found.lists;
-        let state = lists.states.first().and_then(|id| read_state(&source, id));
+        let state = last_state(&source, lists);
         let Some(state) = state.filter(|_| self.has(Part::Ref)) else { return Ok(()) };
         for (name, id) in lost_tags(&source, lists, &state) {
             self.inspection.write_ref(self.lock, &name, id.object())?;
-            let file = Path::new("refs").join(name.as_str());
+            let file = self.inspection.ref_file(&name);
             self.done.push((file, "made it again from the table of tags".to_owned()));
         }
         Ok(())
@@ -134,7 +134,7 @@ impl Mender<'_> {
 
     fn journal(&mut self) -> Result<(), RepoError> {
         let source = self.inspection.source()?;
-        let state = self.found.lists.states.first().and_then(|id| read_state(&source, id));
+        let state = last_state(&source, &self.found.lists);
         let Some(state) = state.filter(|_| self.has(Part::Journal)) else { return Ok(()) };
         let (disk, dir) = (self.inspection.disk(), self.inspection.journal());
         if let Some(path) = Journal::end_before_damage(disk, &dir, state.journal)? {
@@ -170,10 +170,10 @@ impl Mender<'_> {
     /// counts. If that counts fewer, another one is listed that counts these, or the next one to open
     /// the store would cut the list to what the last state counts.
     fn dropped(&mut self, source: &PackStore, commits: Tally) -> Result<Tally, RepoError> {
-        let states = &mut self.found.lists.states;
-        let Some(state) = states.first().and_then(|id| read_state(source, id)) else {
+        let Some(state) = last_state(source, &self.found.lists) else {
             return Ok(Tally::default());
         };
+        let states = &mut self.found.lists.states;
         if state.commits.count >= commits.count {
             return Ok(state.commits.minus(commits));
         }

@@ -31,7 +31,7 @@ use super::{Committing, Repo, RepoError, Revision, Storing};
 use crate::base::limits::{JOURNAL_COMMIT_COST, MESSAGE_BYTES_MAX, RESTORE_TRIES_MAX};
 use crate::base::sync::MutexGuard;
 use crate::format::commit_log::CommitRecord;
-use crate::format::journal::{CommitMade, put_commit, put_mark, put_switch};
+use crate::format::journal::{CommitMade, put_commit, put_switch};
 use crate::format::worktree::JournalPosition;
 use crate::journal::{Point, RecordBuffer, Urgency};
 use crate::model::{CommitId, Deed, DeedKind, Ino, Name, ObjectId, RootId, Timestamp, Writer};
@@ -193,7 +193,8 @@ impl Repo {
         // Most of it is in the store by now: those who write do not wait long.
         let mut live = self.live.write();
         let mut next = live.clone();
-        let point = self.mark()?;
+        let point = self.journal.point()?;
+        self.mark(&mut RecordBuffer::new())?;
         let (root, changed, rows) = store_apart(&mut next, &mut storing.hasher, self.packs())?;
         committing.note_changed(changed);
         storing.changes_by.add(&rows, self.packs())?;
@@ -209,21 +210,12 @@ impl Repo {
         committing: &mut MutexGuard<'_, Committing>,
         storing: &mut MutexGuard<'_, Storing>,
     ) -> Result<(RootId, Point), RepoError> {
-        let hashed = self.begin(committing, Extent::All, |repo| repo.mark().map(drop))?;
+        let mark = |repo: &Self| repo.mark(&mut RecordBuffer::new());
+        let hashed = self.begin(committing, Extent::All, mark)?;
         let (root, point) = (hashed.committed.root, hashed.point);
         self.finish(committing, hashed, None, |_| Ok(()))?;
         self.write_queue(storing)?;
         Ok((root, point))
-    }
-
-    /// Marks the tree as it is in the journal. The caller keeps others from changing it.
-    fn mark(&self) -> Result<Point, RepoError> {
-        let point = self.journal.point()?;
-        let mut record = RecordBuffer::new();
-        put_mark(record.fields());
-        self.journal.reserve(0, Urgency::MakesRoom)?;
-        self.journal.append(&mut record, &[], 0, 0)?;
-        Ok(point)
     }
 
     /// Makes the tree that is to be, of one that is in the store, and brings it there too.

@@ -153,7 +153,7 @@ impl Repo {
     pub fn tag(&self, request: &TagRequest) -> Result<Tagged, RepoError> {
         self.make_room(Urgency::MakesRoom)?;
         let tagged = self.with_room(|| self.tag_now(request))?;
-        // If it could not be noted, there may be a disk no more.
+        // Where that could not be noted the disk may have failed, and then nothing is promised.
         self.sync()?;
         Ok(tagged)
     }

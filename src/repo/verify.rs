@@ -131,11 +131,11 @@ fn look(
     lists: &Lists,
 ) -> Result<Look, RepoError> {
     let mut findings = lists.findings.clone();
-    let state = lists.states.first().and_then(|id| read_state(source, id));
+    let state = last_state(source, lists);
     check_counts(inspection, source, packs, lists, state.as_ref(), &mut findings)?;
     if let Some(state) = &state {
         for (name, id) in lost_tags(source, lists, state) {
-            let file = Path::new("refs").join(name.as_str());
+            let file = inspection.ref_file(&name);
             if findings.iter().all(|finding| finding.file != file) {
                 let detail = format!("it is missing: it named commit {}", id.object().short());
                 findings.push(Finding::of_file(Part::Ref, file, detail));
@@ -204,8 +204,13 @@ fn name_ignored(path: &mut Vec<u8>, tree: Option<&Worktree>, source: &PackStore)
     *path = named.unwrap_or_else(|| inside.to_vec());
 }
 
+/// The last state of the worktree, if there is one that can be read.
+pub(super) fn last_state(source: &PackStore, lists: &Lists) -> Option<WorktreeState> {
+    lists.states.first().and_then(|id| read_state(source, id))
+}
+
 /// Reads a state of the worktree that may be damaged: whoever follows it finds out.
-pub(super) fn read_state(source: &PackStore, id: &ObjectId) -> Option<WorktreeState> {
+fn read_state(source: &PackStore, id: &ObjectId) -> Option<WorktreeState> {
     WorktreeState::decode(&source.read(id).ok()?).ok()
 }
 

@@ -1,7 +1,7 @@
 //! The list of every snapshot, in the file `commits`: what a listing of them reads instead of the
 //! commits. Its bytes are specified in `format::commit_log`.
 //!
-//! The whole list is in memory, 48 bytes a snapshot. A commit is listed once.
+//! The whole list is in memory, 88 bytes a snapshot. A commit is listed once.
 //!
 //! The list grows at its end and is replaced as a whole when commits are dropped, and then it
 //! counts these. So a [`Tally`] of all that were ever listed only grows, and whoever knows an

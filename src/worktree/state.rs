@@ -18,7 +18,6 @@ use super::dirty::{Dirty, Waiting};
 use super::file::File;
 use super::ignored::{Inodes, Rules, SHADOWS, seen};
 use super::inode::{Body, Inode, Names, load_xattrs};
-use super::tags;
 use super::tree::{Directory, Table, Tree, damaged};
 use crate::base::limits::TREE_DEPTH_MAX;
 use crate::format::entry::decode_entry;
@@ -126,7 +125,7 @@ impl Worktree {
         let mut tree = Self::with_top(top, shadows, state.next_ino);
         tree.places = Tree::stored(state.places, None);
         tree.links = Tree::stored(root.links, None);
-        tree.tags = tags::stored(state.tags);
+        tree.tags = Tree::stored(state.tags, None);
         tree.head = state.head;
         tree.log = DeedLog::open(&state.log);
         tree.rules.files = state.rule_files;

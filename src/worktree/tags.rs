@@ -9,7 +9,7 @@ use super::state::Worktree;
 use super::tree::{Table, Tree, damaged};
 use crate::format::bytes::Reader;
 use crate::format::worktree::WorktreeState;
-use crate::model::{CommitId, NodeId, ObjectError, ObjectId, ObjectSource};
+use crate::model::{CommitId, ObjectError, ObjectId, ObjectSource};
 
 impl Worktree {
     /// Notes what a tag names, or that there is no such tag any more. A table that cannot be read,
@@ -39,7 +39,7 @@ pub struct Tags(Tree<Table>);
 impl Tags {
     /// The table as a state has it. Reads nothing.
     pub fn open(state: &WorktreeState) -> Self {
-        Self(stored(state.tags))
+        Self(Tree::stored(state.tags, None))
     }
 
     /// The names of all tags, and what they name, sorted by name.
@@ -63,8 +63,4 @@ impl Tags {
             }
         }
     }
-}
-
-pub(super) fn stored(table: Option<NodeId>) -> Tree<Table> {
-    Tree::stored(table, None)
 }

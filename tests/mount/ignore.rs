@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::harness::TestMount;
-use crate::shell::{have, sh, try_sh};
+use crate::shell::{MAKE_CRATE, have, sh, try_sh};
 
 fn ok(output: std::process::Output) -> String {
     assert!(output.status.success(), "{output:?}");
@@ -138,9 +138,7 @@ fn cargo_builds_into_an_ignored_directory_and_finds_it_again() {
     let top = mount.path().to_owned();
     sh(
         &top,
-        "mkdir src; echo target/ > .vstignore
-         printf '[package]\nname = \"krate\"\nversion = \"0.1.0\"\nedition = \"2021\"\n' > Cargo.toml
-         echo 'fn main() { println!(\"it runs\"); }' > src/main.rs; cargo generate-lockfile --offline -q",
+        &format!("{MAKE_CRATE}; echo target/ > .vstignore; cargo generate-lockfile --offline -q"),
     );
     // Cargo makes the directory under another name, which no rule knows.
     sh(&top, "cargo build --offline -q; test \"$(target/debug/krate)\" = 'it runs'");

@@ -59,6 +59,11 @@ fn command(directory: &Path, script: &str) -> Command {
     command
 }
 
+/// A script that makes a crate in the directory where it runs, whose program says that it runs.
+pub(crate) const MAKE_CRATE: &str = "mkdir src
+    printf '[package]\\nname = \"krate\"\\nversion = \"0.1.0\"\\nedition = \"2021\"\\n' > Cargo.toml
+    echo 'fn main() { println!(\"it runs\"); }' > src/main.rs";
+
 /// Tells whether all of these programs are there, and says which is not.
 pub(crate) fn have(programs: &[&str]) -> bool {
     programs.iter().all(|program| {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::harness::TestMount;
-use crate::shell::{have, sh};
+use crate::shell::{MAKE_CRATE, have, sh};
 
 #[test]
 fn git_clones_commits_and_finds_nothing_wrong() {
@@ -42,10 +42,10 @@ fn cargo_builds_a_crate_and_builds_nothing_the_second_time() {
     let top = mount.path().to_owned();
     sh(
         &top,
-        "mkdir -p krate/src; cd krate
-         printf '[package]\\nname = \"krate\"\\nversion = \"0.1.0\"\\nedition = \"2021\"\\n' > Cargo.toml
-         echo 'fn main() { println!(\"it runs\"); }' > src/main.rs
-         cargo build --offline -q; test \"$(target/debug/krate)\" = 'it runs'",
+        &format!(
+            "mkdir krate; cd krate; {MAKE_CRATE}
+             cargo build --offline -q; test \"$(target/debug/krate)\" = 'it runs'"
+        ),
     );
     mount.commit("built");
     mount.remount();

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use super::source::{Attributes, Copyist};
 use super::target::{Failure, Losses, Target, lost_xattr};
 use crate::cli::error::{CliError, reason};
+use crate::cli::mountinfo::is_dead;
 use crate::model::{FileKind, Name};
 use crate::vfs::acl::{ACCESS_XATTR, DEFAULT_XATTR};
 
@@ -73,7 +74,7 @@ impl Mounted {
         for (name, value) in xattrs {
             match lsetxattr(path, name.as_slice(), value, XattrFlags::empty()) {
                 Ok(()) => {}
-                Err(errno @ (Errno::NOTCONN | Errno::CONNABORTED)) => return Err(self.errno(errno)),
+                Err(errno) if is_dead(errno) => return Err(self.errno(errno)),
                 Err(error) => losses.push(lost_xattr(name, &reason(&error.into()))),
             }
         }
@@ -98,7 +99,7 @@ impl Mounted {
     /// Tells what concerns one file from what would happen to every one.
     fn failure(&self, error: io::Error) -> Failure {
         match Errno::from_io_error(&error) {
-            Some(Errno::NOTCONN | Errno::CONNABORTED) => {
+            Some(errno) if is_dead(errno) => {
                 Failure::All(CliError::DeadMount { mountpoint: self.top.clone() })
             }
             Some(Errno::NOSPC | Errno::DQUOT | Errno::ROFS | Errno::IO) => {

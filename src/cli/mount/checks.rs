@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::MountArgs;
 use crate::cli::error::CliError;
-use crate::cli::mountinfo::MountTable;
+use crate::cli::mountinfo::{MountTable, is_dead};
 use crate::cli::paths::shell;
 use crate::fuse::MountError;
 
@@ -119,9 +119,7 @@ fn mountpoint(path: &Path) -> Result<PathBuf, CliError> {
         Err(error) => Err(match Errno::from_io_error(&error) {
             Some(Errno::NOENT) => MountRefusal::NoMountpoint(path.to_owned()).into(),
             Some(Errno::NOTDIR) => MountRefusal::NotADirectory(path.to_owned()).into(),
-            Some(Errno::NOTCONN | Errno::CONNABORTED) => {
-                CliError::DeadMount { mountpoint: path.to_owned() }
-            }
+            Some(errno) if is_dead(errno) => CliError::DeadMount { mountpoint: path.to_owned() },
             _ => CliError::io(format!("looking at the mountpoint {}", path.display()), error),
         }),
     }

@@ -8,9 +8,9 @@
 //! many at a time are, since a thread that has a lock may have to wait for its CPU. What takes long is
 //! done with the rights of an ordinary thread.
 //!
-//! What would wait goes to
-//! the [`Pool`], and comes back through the [`Mailbox`]: a buffer can be handed to the kernel by the
-//! thread of its ring alone, which is also the one that the kernel wakes for the next request.
+//! What would wait goes to the [`Pool`], and comes back through the [`Mailbox`]: a buffer can be handed
+//! to the kernel by the thread of its ring alone, which is also the one that the kernel wakes for the
+//! next request.
 #![allow(clippy::vec_box, reason = "a slot stays in its place, which the kernel knows")]
 
 use std::io;

@@ -18,7 +18,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use super::id_hash::IdHash;
 use super::layout::{Found, Layout};
 use super::pack::{self, CheckedPack, PackOptions, PackStore, check_pack, mend_pack};
-use super::{StoreError, StoreLock, files};
+use super::{RefName, StoreError, StoreLock, files};
 use crate::base::disk::Disk;
 use crate::base::sync::Mutex;
 use crate::model::{ObjectId, ObjectKind};
@@ -84,6 +84,11 @@ impl Inspection {
     /// The directory of the journal.
     pub fn journal(&self) -> PathBuf {
         self.layout.journal()
+    }
+
+    /// The file of a ref, relative to the directory.
+    pub fn ref_file(&self, name: &RefName) -> PathBuf {
+        self.relative(&self.layout.refs().join(name.as_str()))
     }
 
     /// Keeps others from writing to the store for as long as the value lives.

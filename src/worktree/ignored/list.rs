@@ -27,7 +27,8 @@ impl IgnoredPath {
 }
 
 impl Worktree {
-    /// The paths that are ignored, but for those below others, in no particular order. Costs what is ignored costs, without what is below it.
+    /// The paths that are ignored, but for those below others, in no particular order. Costs what
+    /// these are, and nothing for what is below them.
     pub fn ignored_paths(&self, src: &dyn ObjectSource) -> Result<Vec<IgnoredPath>, ObjectError> {
         let mut paths = Vec::new();
         let mut shadows = Vec::new();
