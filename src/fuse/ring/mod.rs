@@ -12,6 +12,7 @@ mod cpus;
 mod device;
 mod encode;
 mod init;
+mod policy;
 mod pool;
 mod probe;
 mod queue;

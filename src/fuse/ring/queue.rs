@@ -1,12 +1,8 @@
 //! A thread that answers what is asked on its CPU, through a ring of its own.
 //!
 //! A request is answered where it was asked: the one who asks sleeps, so its CPU is free, and
-//! no other one has to be woken, which costs ten times what a request does. The thread gives way to
-//! everybody else: the scheduler then takes its CPU for a free one, and wakes the one who asked there,
-//! where it would otherwise look for another CPU, which sleeps, and so move all that asks back and forth.
-//! The price is paid on a CPU that others keep busy: single requests are answered no later there, but
-//! many at a time are, since a thread that has a lock may have to wait for its CPU. What takes long is
-//! done with the rights of an ordinary thread.
+//! no other one has to be woken, which costs ten times what a request does. How the thread shares the
+//! CPU with those who ask is the business of its [`Policy`].
 //!
 //! What would wait goes to the [`Pool`], and comes back through the [`Mailbox`]: a buffer can be handed
 //! to the kernel by the thread of its ring alone, which is also the one that the kernel wakes for the
@@ -24,10 +20,11 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::device::Device;
 use super::encode::Body;
+use super::policy::Policy;
 use super::pool::{Job, Pool};
 use super::request::Request;
 use super::serve::{Outcome, Server};
-use super::uring::{Event, Slot, Uring, give_way};
+use super::uring::{Event, Slot, Uring};
 use super::wire::{InHeader, OutHeader};
 use crate::base::haste::hastily;
 use crate::base::limits::{RING_PAYLOAD_BYTES_SHORT, WRITE_BYTES_MAX};
@@ -81,6 +78,7 @@ pub(super) struct Connected {
     /// Slots that the pool has.
     away: usize,
     body: Body,
+    policy: Policy,
 }
 
 impl Queue {
@@ -100,7 +98,8 @@ impl Queue {
         }
         uring.listen(mailbox.bell.as_fd())?;
         uring.submit()?;
-        let mut queue = Connected { uring, mailbox, means, away: 0, body: Body::new() };
+        let (body, policy) = (Body::new(), Policy::begin());
+        let mut queue = Connected { uring, mailbox, means, away: 0, body, policy };
         // The kernel refuses at once, and what it refuses it never takes.
         queue.handle_events(&mut |_, error| Err(error))?;
         Ok(queue)
@@ -145,15 +144,12 @@ impl Connected {
 
     fn answer(&mut self, mut slot: Box<Slot>) -> io::Result<()> {
         let server = &self.means.server;
-        let is_long = slot.header.entry.payload_bytes > RING_PAYLOAD_BYTES_SHORT;
-        if is_long {
-            // It may not be allowed, and then it takes its time.
-            let _ = give_way(false);
-        }
-        let outcome = hastily(|| slot.serve(server, &mut self.body));
-        if is_long {
-            let _ = give_way(true);
-        }
+        self.policy.review();
+        let mut serve = || hastily(|| slot.serve(server, &mut self.body));
+        let outcome = match slot.header.entry.payload_bytes > RING_PAYLOAD_BYTES_SHORT {
+            true => self.policy.at_length(serve),
+            false => serve(),
+        };
         if let Some(outcome) = outcome {
             slot.put(outcome, &self.body);
             return self.commit(slot);

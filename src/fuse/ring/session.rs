@@ -24,7 +24,6 @@ use super::pool::Pool;
 use super::probe::{self, NoRing};
 use super::queue::{Means, Queue};
 use super::serve::Server;
-use super::uring::give_way;
 use crate::fuse::mount::MountError;
 use crate::fuse::notify::KernelNotify;
 use crate::fuse::settings;
@@ -196,9 +195,6 @@ fn run_queue(
         Err(error) => return say(Err(error)),
     };
     say(Ok(()));
-    if let Err(error) = give_way(true) {
-        log::info!("requests of CPU {} may move those who make them: {error}", share.cpu);
-    }
     let ran = catch_unwind(AssertUnwindSafe(|| queue.run()));
     let ran = ran.unwrap_or_else(|_| Err(io::Error::other("a bug: it panicked")));
     if let Err(error) = ran {
