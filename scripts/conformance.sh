@@ -44,6 +44,8 @@ target directory.
   --fsx-operations N   operations in each; 100000 unless told
   --seconds N          how long each stressor runs, and a fourth of dbench; 5 unless told
   --dir DIR            where to make the store; TMPDIR or /tmp unless told
+  --transport HOW      how requests come: auto, fuser or ring; fuser unless told. For ring, the
+                       kernel's switch is turned on, and set back at the end
   --keep               keep what the suites printed, even if nothing failed
   --help               print this
 USAGE
@@ -53,6 +55,7 @@ on_exit() {
     local status=$?
     trap '' INT TERM HUP
     stop_commits
+    restore_uring
     if [[ -n ${tmp:-} ]]; then
         umount -- "$tmp/second" 2>/dev/null || true
         unbind_short || true
@@ -320,7 +323,8 @@ part_dbench() {
 }
 
 part_million() {
-    check million "$MILLION_TIMEOUT_S" cargo test --locked --test mount -- \
+    check million "$MILLION_TIMEOUT_S" \
+        env VST_TEST_TRANSPORT="$transport" cargo test --locked --test mount -- \
         --ignored --exact limits::a_directory_holds_a_million_files
 }
 
@@ -351,8 +355,8 @@ part_afterwards() {
     fi
 }
 
-readonly MOUNT_OPTIONS=(--allow-other --dev)
 seed=1 fsx_runs=10 fsx_operations=100000 seconds=5 dir=${TMPDIR:-/tmp} keep=0 parts=()
+transport=fuser
 while (($#)); do
     case $1 in
     --seed | --fsx-runs | --fsx-operations | --seconds)
@@ -361,9 +365,9 @@ while (($#)); do
         printf -v "${name//-/_}" %d "$((10#$2))"
         shift 2
         ;;
-    --dir)
+    --dir | --transport)
         (($# >= 2)) || { usage >&2 && exit 2; }
-        dir=$2
+        printf -v "${1#--}" %s "$2"
         shift 2
         ;;
     --keep)
@@ -381,6 +385,7 @@ while (($#)); do
         ;;
     esac
 done
+readonly MOUNT_OPTIONS=(--allow-other --dev --transport "$transport")
 ((${#parts[@]})) || parts=("${PARTS[@]}")
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -403,6 +408,9 @@ tmp=$(realpath -- "$(mktemp -d -p "$dir" vst-conformance.XXXXXX)")
 chmod 755 "$tmp"
 mnt=$tmp/mnt
 mkdir "$mnt" "$tmp/log"
+if [[ $transport == ring ]]; then
+    switch_uring >&2 || die "no rings, for the reason above"
+fi
 "$vst" mount "$tmp/store" "$mnt" "${MOUNT_OPTIONS[@]}"
 chmod 777 "$mnt"
 for part in "${parts[@]}"; do

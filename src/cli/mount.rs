@@ -45,12 +45,12 @@ pub(super) struct MountArgs {
     /// Let device nodes in the tree work
     #[arg(long)]
     dev: bool,
-    /// How requests come from the kernel: as with fuser unless told
+    /// How requests come from the kernel: as with auto unless told
     #[arg(long, value_enum, value_name = "HOW")]
     transport: Option<TransportArg>,
     /// Turn on FUSE over io_uring, which Linux has since 6.14 and keeps off; it stays on for mounts
     /// that come after; needs root
-    #[arg(long, requires = "transport")]
+    #[arg(long)]
     enable_uring: bool,
     /// Threads that answer requests, where they come from /dev/fuse
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]

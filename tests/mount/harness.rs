@@ -332,7 +332,7 @@ impl TestMount {
 }
 
 /// `scripts/test.sh` runs all these tests once for each transport, by this variable.
-const TRANSPORT_VARIABLE: &str = "VST_TEST_TRANSPORT";
+pub(crate) const TRANSPORT_VARIABLE: &str = "VST_TEST_TRANSPORT";
 
 /// What asks for the transport that is tested, unless a test has a choice of its own.
 fn transport_args(options: &[String]) -> Vec<String> {

@@ -62,7 +62,7 @@ pub(super) fn serve(args: &MountArgs, checked: &Checked) -> Result<(), CliError>
         allow_other: args.allow_other,
         dev: args.dev,
         threads: args.threads.map_or_else(default_threads, usize::from),
-        transport: args.transport.unwrap_or(TransportArg::Fuser).into(),
+        transport: args.transport.unwrap_or(TransportArg::Auto).into(),
         enable_uring: args.enable_uring,
     };
     let mount = Mount::new(vfs, &options).map_err(MountRefusal::Fuse)?;
