@@ -181,7 +181,8 @@ impl Filesystem for Adapter {
         let (caller, open) = (caller(req, 0), convert::open_flags(flags));
         match guard("open", || self.0.open(caller, ino.0, open)) {
             Ok(out) => {
-                reply.opened(FileHandle(out.fh), settings::opened_file(out.cached, open.write));
+                let how = settings::opened_file(out.cached, open.read, open.write);
+                reply.opened(FileHandle(out.fh), how);
             }
             Err(errno) => reply.error(errno),
         }
@@ -205,12 +206,12 @@ impl Filesystem for Adapter {
             Ok((made, self.0.open(caller, made.attr.ino, open)?))
         });
         match made {
-            Ok((made, open)) => reply.created(
+            Ok((made, out)) => reply.created(
                 &convert::ttl(made.ttl),
                 &convert::attr(&made.attr),
                 GENERATION,
-                FileHandle(open.fh),
-                settings::file_cache(open.cached),
+                FileHandle(out.fh),
+                settings::file_cache(out.cached, open.read),
             ),
             Err(errno) => reply.error(errno),
         }

@@ -193,7 +193,7 @@ impl Server {
             let asked: wire::OpenIn = request.read()?;
             let open = convert::open_flags(open_flags(asked.flags));
             let out = self.vfs.open(request.caller(0), ino, open)?;
-            encode::opened(out.fh, settings::opened_file(out.cached, open.write))
+            encode::opened(out.fh, settings::opened_file(out.cached, open.read, open.write))
         };
         put(body, &opened);
         Ok(())
@@ -207,7 +207,7 @@ impl Server {
         let made = self.vfs.create(caller, request.header.nodeid, name, kind, mode, 0)?;
         let open = convert::open_flags(open_flags(asked.flags));
         let out = self.vfs.open(caller, made.attr.ino, open)?;
-        let opened = encode::opened(out.fh, settings::file_cache(out.cached));
+        let opened = encode::opened(out.fh, settings::file_cache(out.cached, open.read));
         put(body, &encode::created(&made, opened));
         Ok(())
     }
