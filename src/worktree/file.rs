@@ -128,6 +128,16 @@ impl File {
         matches!(self.body, Body::Stored(_))
     }
 
+    /// Tells whether all of it can be read from the store. Holes that were written are in memory
+    /// only, though they take none of it.
+    pub(super) fn can_be_loaded(&self) -> bool {
+        match &self.body {
+            Body::Stored(_) => true,
+            Body::Small(small) => small.bytes.is_empty(),
+            Body::Layered(_) => false,
+        }
+    }
+
     /// Tells whether the two are the same content by pointer, changed in neither since they were
     /// one.
     pub(super) fn is_same(&self, other: &Self) -> bool {

@@ -291,7 +291,7 @@ impl Worktree {
     pub fn evict(&mut self, ino: Ino) -> bool {
         let can_go = |inode: &Arc<Inode>| {
             self.is_clean(inode)
-                && inode.dirty_bytes() == 0
+                && inode.file().is_none_or(File::can_be_loaded)
                 && !inode.names.is_empty()
                 && !inode.is_directory()
         };
