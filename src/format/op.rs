@@ -20,13 +20,15 @@
 //! 12 adopt       parent name ino entry        entry as in a node of a directory's tree
 //! 13 revert      ino at entry
 //! 14 drop orphan ino                         the time is 0
+//! 15 create without a name
+//!                ino node
 //! at       = 0:u8 | 1:u8 parent name
 //! ```
 //!
 //! `ino`, `parent` and `new_parent` are at least 1, the top directory. Flags are 0 or 1.
 //!
-//! `at` is a name of the inode at the time of the operation: who replays it may know inodes by
-//! their places alone. The bytes of a write are not among these, but follow as payload.
+//! `at` is a name of the inode before the operation: who replays it may know inodes by their places
+//! alone. That of a file without a name has the largest number as its parent. The bytes of a write are not among these, but follow as payload.
 
 use std::sync::Arc;
 
@@ -40,7 +42,7 @@ use crate::model::{Ino, Name, NewNode, Op, RenameMode, SetAttr, Timestamp};
 /// An operation, and where its inode was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocatedOp {
-    /// A name of the inode that the operation tells by its number, for one that has a name.
+    /// The place, before the operation, of the inode that it tells by its number, if that has one.
     pub at: Option<(Ino, Name)>,
     /// The operation.
     pub op: Op,
@@ -59,6 +61,7 @@ pub fn subject(op: &Op) -> Option<Ino> {
         | Op::Revert { ino, .. }
         | Op::DropOrphan { ino } => Some(*ino),
         Op::Create { .. }
+        | Op::CreateNameless { .. }
         | Op::Unlink { .. }
         | Op::Rmdir { .. }
         | Op::Rename { .. }
@@ -149,6 +152,11 @@ pub fn put_op(out: &mut Vec<u8>, at: Option<(Ino, &Name)>, op: &Op) {
             begin(out, 14, Timestamp { secs: 0, nanos: 0 });
             put_varint(out, ino.0);
         }
+        Op::CreateNameless { ino, node, time } => {
+            begin(out, 15, *time);
+            put_varint(out, ino.0);
+            put_node(out, node);
+        }
     }
 }
 
@@ -235,6 +243,7 @@ pub fn read_op(reader: &mut Reader<'_>, payload: &mut &[u8]) -> Result<LocatedOp
             Op::Revert { ino, entry: read_entry(reader)?, time }
         }
         14 => Op::DropOrphan { ino: read_ino(reader)? },
+        15 => Op::CreateNameless { ino: read_ino(reader)?, node: read_node(reader)?, time },
         _ => return Err(reader.error("an unknown kind of operation")),
     };
     Ok(LocatedOp { at, op })

@@ -71,6 +71,8 @@ pub struct SetAttr {
 pub enum Op {
     /// Makes a new file under a new name.
     Create { parent: Ino, name: Name, ino: Ino, node: NewNode, time: Timestamp },
+    /// Makes a regular file that has no name, and can be given one by `Link`.
+    CreateNameless { ino: Ino, node: NewNode, time: Timestamp },
     /// Gives a file another name.
     Link { ino: Ino, parent: Ino, name: Name, time: Timestamp },
     /// Removes the name of a file that is no directory.

@@ -42,10 +42,17 @@ impl Edit<'_> {
 
     /// Applies an operation; a failure leaves the tree as it was.
     pub fn apply(&mut self, op: &Op) -> Result<(), OpError> {
+        // These two change where it is.
+        let before = match op {
+            Op::Link { ino, .. } | Op::DropOrphan { ino } => self.tree.place_of(*ino),
+            _ => None,
+        };
+        let before = before.map(|(parent, name)| (parent, name.clone()));
         self.tree.apply(op, self.src)?;
-        let at = match subject(op) {
-            // What has no name is gone with this process, and so is what is done to it.
-            Some(ino) if ino != Ino::ROOT => match self.tree.place_of(ino) {
+        let at = match (subject(op), &before) {
+            (_, Some((parent, name))) => Some((*parent, name)),
+            // What has no place is gone with this process, and so is what is done to it.
+            (Some(ino), None) if ino != Ino::ROOT => match self.tree.place_of(ino) {
                 Some(place) => Some(place),
                 None => return Ok(()),
             },

@@ -48,6 +48,7 @@ impl Repo {
             log::info!("{} operations and commits were recovered from the journal", found.records);
         }
         let journal = if options.journaled { journal } else { journal.switched_off() };
+        replay.tree.drop_nameless(history.source())?;
         let Replay { tree, hasher, changed, head_root, queue, changes_by, .. } = replay;
         let repo = Self::new(history, options, tree, journal);
         let commits = queue.iter().filter(|unwritten| unwritten.commit.is_some()).count();

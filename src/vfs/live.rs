@@ -128,9 +128,7 @@ impl Vfs {
             return;
         }
         let Ok(repo) = self.repo() else { return };
-        let orphan = |tree: &Worktree| {
-            tree.find(live(ino)).is_some_and(|i| i.names.is_empty() && i.ino != Ino::ROOT)
-        };
+        let orphan = |tree: &Worktree| tree.find(live(ino)).is_some_and(|inode| inode.is_orphan());
         let result = repo.update_to_make_room(|edit| {
             if self.lookups.holds(ino) {
                 // Looked up again meanwhile.
@@ -166,8 +164,29 @@ impl Vfs {
         bytes: &[u8],
         new: &New<'_>,
     ) -> Answer<EntryOut> {
-        let &New { kind, mode, rdev, target } = new;
         let name = self.new_name(parent, bytes)?;
+        self.live_make(caller, parent, Some(&name), new)
+    }
+
+    /// Makes a new file that has no name yet, as its directory would want it.
+    pub(super) fn live_create_nameless(
+        &self,
+        caller: Caller,
+        directory: u64,
+        mode: u16,
+    ) -> Answer<EntryOut> {
+        let new = New { kind: FileKind::Regular, mode, rdev: 0, target: b"" };
+        self.live_make(caller, directory, None, &new)
+    }
+
+    fn live_make(
+        &self,
+        caller: Caller,
+        parent: u64,
+        name: Option<&Name>,
+        new: &New<'_>,
+    ) -> Answer<EntryOut> {
+        let &New { kind, mode, rdev, target } = new;
         let (time, writer) = (Timestamp::now(), caller.writer());
         let made = self
             .repo()?
@@ -194,9 +213,10 @@ impl Vfs {
                     target: target.into(),
                 };
                 let ino = edit.allocate_ino();
-                let create =
-                    Op::Create { parent: live(parent), name: name.clone(), ino, node, time };
-                edit.apply(&create)?;
+                edit.apply(&match name.cloned() {
+                    Some(name) => Op::Create { parent: live(parent), name, ino, node, time },
+                    None => Op::CreateNameless { ino, node, time },
+                })?;
                 for (name, acl) in [(ACCESS_XATTR, given.access), (DEFAULT_XATTR, given.default)] {
                     if let Some(acl) = acl {
                         let value = acl.encode().into();

@@ -240,6 +240,12 @@ impl Vfs {
         self.live_create(caller, parent, name, &live::New { kind, mode, rdev, target: b"" })
     }
 
+    /// Makes a regular file as a directory would have it, but without a name. A link gives it one.
+    pub fn create_nameless(&self, caller: Caller, directory: u64, mode: u16) -> Answer<EntryOut> {
+        self.writable(directory)?;
+        self.live_create_nameless(caller, directory, mode)
+    }
+
     /// Makes a symbolic link.
     pub fn symlink(
         &self,

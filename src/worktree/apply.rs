@@ -76,6 +76,7 @@ impl Worktree {
             Op::Create { parent, name, ino, node, time } => {
                 self.create(*parent, name, new_inode(*ino, node, *time)?, *time, src)
             }
+            Op::CreateNameless { ino, node, time } => self.create_nameless(*ino, node, *time, src),
             Op::Adopt { parent, name, ino, entry, time } => {
                 let inode = adopted(*ino, entry, *time, src)?;
                 self.create(*parent, name, inode, *time, src)
@@ -135,7 +136,7 @@ impl Worktree {
                 self.note_content(*ino);
                 Ok(())
             }
-            Op::DropOrphan { ino } => self.drop_orphan(*ino),
+            Op::DropOrphan { ino } => self.drop_orphan(*ino, src),
         }
     }
 
@@ -261,6 +262,7 @@ impl Worktree {
         if self.lookup(parent, name, src)?.is_some() {
             return Err(OpError::Exists);
         }
+        let others = inode.is_nameless().then(|| self.nameless_without(ino, src)).transpose()?;
         let (value, side) = placeholder(kind, ino);
         let home = self.home(parent, name, false, src)?;
         self.edit_entries(home, Some(time), |tree| {
@@ -269,8 +271,14 @@ impl Worktree {
         self.note_entry(parent, name, true);
         let inode = self.edit(ino);
         inode.ctime = time;
+        if others.is_some() {
+            inode.names.clear();
+        }
         inode.names.push((home, name.clone()));
-        self.note_moved(ino);
+        match others {
+            Some(others) => self.set_nameless(others, src),
+            None => self.note_moved(ino),
+        }
         self.relist(ino);
         Ok(())
     }
@@ -320,13 +328,16 @@ impl Worktree {
         }
     }
 
-    fn drop_orphan(&mut self, ino: Ino) -> Result<(), OpError> {
+    fn drop_orphan(&mut self, ino: Ino, src: &dyn ObjectSource) -> Result<(), OpError> {
         let inode = self.get(ino)?;
-        if ino == Ino::ROOT || !inode.names.is_empty() {
+        if !inode.is_orphan() {
             return Err(OpError::Invalid);
         }
-        self.dirty_bytes -= inode.dirty_bytes();
-        self.inodes.remove(ino);
+        if inode.is_nameless() {
+            let others = self.nameless_without(ino, src)?;
+            self.set_nameless(others, src);
+        }
+        self.forget_file(ino);
         Ok(())
     }
 
@@ -416,7 +427,7 @@ pub(super) fn placeholder(kind: FileKind, ino: Ino) -> ([u8; 1], SideRecord) {
     ([kind as u8], SideRecord { ino: ino.0, links, ..SideRecord::default() })
 }
 
-fn new_inode(ino: Ino, node: &NewNode, time: Timestamp) -> Result<Inode, OpError> {
+pub(super) fn new_inode(ino: Ino, node: &NewNode, time: Timestamp) -> Result<Inode, OpError> {
     let &NewNode { kind, perm, uid, gid, rdev, ref target } = node;
     let body = match kind {
         FileKind::Regular => Body::File(File::empty()),

@@ -26,6 +26,7 @@ use super::inode::{Body, Inode};
 use super::state::{Found, Worktree, inode_of, lookup_in};
 use super::table::InodeTable;
 use super::tree::{Directory, Item, Tree};
+use crate::base::limits::INO_MAX;
 use crate::format::entry::is_directory;
 use crate::model::{
     FileKind, Ino, Meta, Name, NodeId, ObjectError, ObjectSource, Timestamp, Xattrs,
@@ -41,8 +42,11 @@ const SHADOW_BIT: u64 = 1 << 63;
 /// The directory that all shadows lie in.
 pub(super) const SHADOWS: Ino = Ino(SHADOW_BIT);
 
+/// The number of a directory that there is not. Its shadow has the files without a name.
+pub(super) const NOWHERE: Ino = Ino(INO_MAX);
+
 /// The number of a directory's shadow.
-fn shadow_of(directory: Ino) -> Ino {
+pub(super) fn shadow_of(directory: Ino) -> Ino {
     Ino(directory.0 | SHADOW_BIT)
 }
 
@@ -56,8 +60,14 @@ pub(super) fn seen(directory: Ino) -> Ino {
 }
 
 /// The name of a shadow in the directory of all shadows.
-fn shadow_name(directory: Ino) -> Name {
+pub(super) fn shadow_name(directory: Ino) -> Name {
     Name::new(directory.0.to_string().as_bytes()).expect("digits make a name")
+}
+
+/// The place of a shadow in its table, which is as high as its largest number is long: so that of the
+/// directory with the largest number comes first.
+fn place_of(shadow: Ino) -> Ino {
+    Ino((seen(shadow).0 + 1) & INO_MAX)
 }
 
 /// The table of all inodes. Shadows are kept apart, since their numbers would make one radix tree
@@ -81,28 +91,28 @@ impl Inodes {
     pub(super) fn get(&self, ino: Ino) -> Option<&Arc<Inode>> {
         match is_shadow(ino) {
             false => self.own.get(ino),
-            true => self.shadows.get(seen(ino)),
+            true => self.shadows.get(place_of(ino)),
         }
     }
 
     pub(super) fn get_mut(&mut self, ino: Ino) -> Option<&mut Arc<Inode>> {
         match is_shadow(ino) {
             false => self.own.get_mut(ino),
-            true => self.shadows.get_mut(seen(ino)),
+            true => self.shadows.get_mut(place_of(ino)),
         }
     }
 
     pub(super) fn insert(&mut self, ino: Ino, inode: Arc<Inode>) {
         match is_shadow(ino) {
             false => self.own.insert(ino, inode),
-            true => self.shadows.insert(seen(ino), inode),
+            true => self.shadows.insert(place_of(ino), inode),
         }
     }
 
     pub(super) fn remove(&mut self, ino: Ino) {
         match is_shadow(ino) {
             false => self.own.remove(ino),
-            true => self.shadows.remove(seen(ino)),
+            true => self.shadows.remove(place_of(ino)),
         }
     }
 }
@@ -356,7 +366,11 @@ impl Worktree {
     }
 
     /// The shadow of a directory, which is made if it has none.
-    fn make_shadow(&mut self, directory: Ino, src: &dyn ObjectSource) -> Result<Ino, ObjectError> {
+    pub(super) fn make_shadow(
+        &mut self,
+        directory: Ino,
+        src: &dyn ObjectSource,
+    ) -> Result<Ino, ObjectError> {
         let ino = shadow_of(directory);
         if self.inodes.contains(ino) {
             return Ok(ino);

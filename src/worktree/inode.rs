@@ -31,7 +31,8 @@ pub struct Inode {
     /// Its extended attributes.
     pub xattrs: Xattrs,
     /// Its names: one, but for files with hard links, for the top directory, and for a file that
-    /// is open and has been removed.
+    /// is open and has been removed. One that never had a name has a place; see
+    /// [`nameless`](super::nameless).
     pub names: Names,
     /// What depends on its kind.
     pub body: Body,
@@ -113,6 +114,7 @@ impl Inode {
         let links = match &self.body {
             Body::Directory(_) if self.names.is_empty() && self.ino != Ino::ROOT => 0,
             Body::Directory(tree) => tree.weight(src)?.saturating_add(2),
+            _ if self.is_nameless() => 0,
             _ => self.names.len() as u64,
         };
         Ok(u32::try_from(links).unwrap_or(u32::MAX))

@@ -13,6 +13,7 @@ mod ignored;
 mod inode;
 mod linked;
 mod links;
+mod nameless;
 mod rename;
 mod replay;
 mod settle;

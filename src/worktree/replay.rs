@@ -4,14 +4,14 @@
 //! have to load that first, and knows only where it was. Nobody holds what has lost its name.
 
 use super::apply::OpError;
-use super::ignored::seen;
+use super::ignored::{NOWHERE, seen};
 use super::state::Worktree;
 use crate::format::op::{LocatedOp, subject};
 use crate::model::{Ino, Name, ObjectSource, Op};
 
 impl Worktree {
     /// A name of an inode that is in the table, and the directory in which others see it, if it has
-    /// one.
+    /// one; for a file without a name, what the journal is to know it by.
     pub fn place_of(&self, ino: Ino) -> Option<(Ino, &Name)> {
         let (parent, name) = self.find(ino)?.names.first()?;
         Some((seen(*parent), name))
@@ -34,14 +34,21 @@ impl Worktree {
                 self.load_directory(*new_parent, src)?;
                 gone = self.named(*new_parent, new_name, src)?;
             }
+            Op::DropOrphan { ino } if !self.inodes.contains(*ino) => {
+                self.load_nameless(*ino, src)?;
+            }
             _ => {}
         }
         if let (Some(ino), Some((parent, name))) = (subject(op), at)
             && !self.inodes.contains(ino)
         {
-            self.load_directory(*parent, src)?;
-            let found = self.lookup(*parent, name, src)?.filter(|found| found.ino == ino);
-            self.load(*parent, name, &found.ok_or(OpError::NotFound)?, src)?;
+            if *parent == NOWHERE {
+                self.load_nameless(ino, src)?;
+            } else {
+                self.load_directory(*parent, src)?;
+                let found = self.lookup(*parent, name, src)?.filter(|found| found.ino == ino);
+                self.load(*parent, name, &found.ok_or(OpError::NotFound)?, src)?;
+            }
         }
         self.apply(op, src)?;
         let is_orphan = |ino: &Ino| self.find(*ino).is_some_and(|inode| inode.names.is_empty());

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::deeds::DeedLog;
 use super::dirty::{Dirty, Waiting};
 use super::file::File;
-use super::ignored::{Inodes, Rules, SHADOWS, seen};
+use super::ignored::{Inodes, NOWHERE, Rules, SHADOWS, seen};
 use super::inode::{Body, Inode, Names, load_xattrs};
 use super::tree::{Directory, Table, Tree, damaged};
 use crate::base::limits::TREE_DEPTH_MAX;
@@ -130,6 +130,7 @@ impl Worktree {
         tree.log = DeedLog::open(&state.log);
         tree.rules.files = state.rule_files;
         tree.load_shadow(Ino::ROOT, src)?;
+        tree.load_shadow(NOWHERE, src)?;
         Ok(tree)
     }
 
@@ -292,7 +293,7 @@ impl Worktree {
         let can_go = |inode: &Arc<Inode>| {
             self.is_clean(inode)
                 && inode.file().is_none_or(File::can_be_loaded)
-                && !inode.names.is_empty()
+                && !inode.is_orphan()
                 && !inode.is_directory()
         };
         let evicted = self.find(ino).is_some_and(can_go);

@@ -21,6 +21,7 @@ mod harness;
 mod ignore;
 mod import;
 mod limits;
+mod nameless;
 mod posix;
 mod provenance;
 mod readme;

@@ -83,7 +83,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     let numbers = (any::<u64>(), any::<u64>(), any::<bool>(), select(modes.to_vec()));
     let bytes = (vec(any::<u8>(), 0..60), vec(any::<u8>(), 1..60));
     let bodies = (any_node(), any_entry(), any_set());
-    (0..14, parts, numbers, bytes, bodies).prop_map(
+    (0..15, parts, numbers, bytes, bodies).prop_map(
         |(which, parts, (offset, len, flag, mode), (value, xattr), (node, entry, set))| {
             let ((parent, name), (new_parent, new_name), ino, time) = parts;
             let (value, xattr): (Arc<[u8]>, Arc<[u8]>) = (value.into(), xattr.into());
@@ -101,6 +101,7 @@ fn any_op() -> impl Strategy<Value = Op> {
                 10 => Op::RemoveXattr { ino, name: xattr[..].into(), time },
                 11 => Op::Adopt { parent, name, ino, entry, time },
                 12 => Op::Revert { ino, entry, time },
+                13 => Op::CreateNameless { ino, node, time },
                 _ => Op::DropOrphan { ino },
             }
         },

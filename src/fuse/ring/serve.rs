@@ -65,7 +65,7 @@ impl Server {
                 self.unmake(request)?;
             }
             opcode::OPEN | opcode::OPENDIR => self.open(request, body)?,
-            opcode::CREATE => self.create(request, body)?,
+            opcode::CREATE | opcode::TMPFILE => self.create(request, body)?,
             opcode::READ | opcode::READDIR | opcode::READDIRPLUS => self.read(request, body)?,
             opcode::WRITE => self.write(request, body)?,
             opcode::RELEASE | opcode::RELEASEDIR => self.close(request)?,
@@ -202,9 +202,14 @@ impl Server {
     fn create(&self, request: &Request<'_>, body: &mut Body) -> Answer<()> {
         let asked: wire::CreateIn = request.read()?;
         let (caller, mode) = (request.caller(asked.umask), convert::perm(asked.mode));
-        let [name] = request.names()?;
-        let kind = FileKind::Regular;
-        let made = self.vfs.create(caller, request.header.nodeid, name, kind, mode, 0)?;
+        let parent = request.header.nodeid;
+        let made = if request.header.opcode == opcode::TMPFILE {
+            // What stands in the place of its name is none.
+            self.vfs.create_nameless(caller, parent, mode)?
+        } else {
+            let [name] = request.names()?;
+            self.vfs.create(caller, parent, name, FileKind::Regular, mode, 0)?
+        };
         let open = convert::open_flags(open_flags(asked.flags));
         let out = self.vfs.open(caller, made.attr.ino, open)?;
         let opened = encode::opened(out.fh, settings::file_cache(out.cached, open.read));

@@ -6,6 +6,7 @@ mod damage;
 mod faults;
 mod ignored;
 mod keep;
+mod nameless;
 mod provenance;
 mod restore;
 #[cfg(shuttle)]

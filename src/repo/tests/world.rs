@@ -194,7 +194,7 @@ impl Actions {
     fn next(&mut self) -> Action {
         self.time += 1;
         let time = Timestamp { secs: self.time, nanos: 9 };
-        let op = match self.chance.below(37) {
+        let op = match self.chance.below(39) {
             0..=7 => {
                 let directory = self.chance.happens(3);
                 let kind = if directory { FileKind::Directory } else { FileKind::Regular };
@@ -263,6 +263,14 @@ impl Actions {
                 return Action::Restore(format!("HEAD~{}{path}", self.chance.below(2)));
             }
             35 | 36 => self.rules_op(time),
+            37 | 38 => {
+                let ino = Ino(self.next_ino);
+                self.next_ino += INO_STEP;
+                self.files.push(ino);
+                let (kind, target) = (FileKind::Regular, Box::default());
+                let node = NewNode { kind, perm: 0o600, uid: 1, gid: 1, rdev: 0, target };
+                Op::CreateNameless { ino, node, time }
+            }
             31 => return Action::Tag,
             32 | 33 => return Action::Undo,
             34 => return Action::Untag,

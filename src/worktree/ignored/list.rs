@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{SHADOWS, is_shadow, seen, shadow_name};
+use super::{NOWHERE, SHADOWS, is_shadow, seen, shadow_name};
 use crate::base::limits::TREE_DEPTH_MAX;
 use crate::format::entry::is_directory;
 use crate::model::{Ino, Name, ObjectError, ObjectSource};
@@ -33,7 +33,9 @@ impl Worktree {
         let mut paths = Vec::new();
         let mut shadows = Vec::new();
         self.shadows_tree().scan(0, src, &mut |item| {
-            shadows.push(Found::of(SHADOWS, &item));
+            if seen(Ino(item.side.ino)) != NOWHERE {
+                shadows.push(Found::of(SHADOWS, &item));
+            }
             ControlFlow::Continue(())
         })?;
         for found in shadows {

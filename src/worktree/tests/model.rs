@@ -1,6 +1,6 @@
 //! A filesystem written as simply as can be, to hold the working tree against.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::limits::FILE_BYTES_MAX;
 use crate::model::{
@@ -32,6 +32,8 @@ pub(super) type AllNames = BTreeMap<Ino, Vec<(Ino, Name)>>;
 #[derive(Clone)]
 pub(super) struct Model {
     pub(super) nodes: BTreeMap<Ino, Node>,
+    /// Those that never had a name.
+    pub(super) nameless: BTreeSet<Ino>,
     /// What the entries that are adopted or reverted to refer to.
     pub(super) contents: Vec<(Content, Vec<u8>)>,
 }
@@ -55,7 +57,8 @@ impl Model {
         let meta = Meta { kind, perm, uid, gid, rdev: 0, mtime: time };
         let body = Body::Directory(BTreeMap::new());
         let top = Node { meta, ctime: time, atime: None, xattrs: BTreeMap::new(), body };
-        Self { nodes: BTreeMap::from([(Ino::ROOT, top)]), contents: Vec::new() }
+        let nodes = BTreeMap::from([(Ino::ROOT, top)]);
+        Self { nodes, nameless: BTreeSet::new(), contents: Vec::new() }
     }
 
     pub(super) fn all_names(&self) -> AllNames {
@@ -90,6 +93,7 @@ impl Model {
     pub(super) fn forget_orphans(&mut self) {
         let names = self.all_names();
         self.nodes.retain(|ino, _| *ino == Ino::ROOT || names.contains_key(ino));
+        self.nameless.clear();
     }
 
     fn get(&self, ino: Ino) -> Result<&Node, OpError> {
@@ -148,6 +152,14 @@ impl Model {
                 if keep_body {
                     node.body = old.body;
                 }
+                Ok(())
+            }
+            Op::CreateNameless { ino, node, time } => {
+                if node.kind != FileKind::Regular {
+                    return Err(OpError::Invalid);
+                }
+                self.nameless.insert(*ino);
+                self.nodes.insert(*ino, new_node(node, *time));
                 Ok(())
             }
             Op::Link { ino, parent, name, time } => self.link(*ino, *parent, name, *time),
@@ -228,6 +240,7 @@ impl Model {
                 if self.has_name(*ino) {
                     return Err(OpError::Invalid);
                 }
+                self.nameless.remove(ino);
                 self.nodes.remove(ino);
                 Ok(())
             }
@@ -261,10 +274,11 @@ impl Model {
         if self.get(ino)?.is_directory() {
             return Err(OpError::DirectoryLink);
         }
-        if !self.has_name(ino) {
+        if !self.has_name(ino) && !self.nameless.contains(&ino) {
             return Err(OpError::NotFound);
         }
         self.check_free(parent, name)?;
+        self.nameless.remove(&ino);
         self.entries(parent, time).insert(name.clone(), ino);
         self.get_mut(ino)?.ctime = time;
         Ok(())

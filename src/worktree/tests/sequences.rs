@@ -20,8 +20,8 @@ struct Runner {
     objects: Arc<Objects>,
     /// What operations read through, where it is not the whole store.
     cache: Option<Arc<Cached>>,
-    /// The commit in flight, with the model as it was.
-    flight: Option<(Snapshot, Model)>,
+    /// The commit in flight, with the model as it was, and whether it takes all that changed.
+    flight: Option<(Snapshot, Model, bool)>,
     hasher: Hasher,
     saver: Saver,
     /// Files that were hashed ahead of a commit and are yet to be settled.
@@ -87,15 +87,15 @@ impl Runner {
         match step.what {
             What::Commit => {
                 self.finish(None);
-                self.begin();
+                self.begin(step.a.is_multiple_of(2));
                 self.finish(None);
             }
-            What::Begin if self.flight.is_none() => self.begin(),
+            What::Begin if self.flight.is_none() => self.begin(step.a.is_multiple_of(2)),
             What::Begin | What::Finish => {
                 self.finish(None);
             }
             What::Fail => {
-                self.begin();
+                self.begin(step.b.is_multiple_of(2));
                 self.finish(Some(step.a % 24));
             }
             What::Evict => {
@@ -164,16 +164,19 @@ impl Runner {
         self.log.push(format!("hash ahead: {}", self.ahead.len()));
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, takes_all: bool) {
         // What a commit that was begun before had taken goes over to this one.
-        self.log.push("begin".to_owned());
-        let snapshot = self.tree.begin_commit();
-        self.flight = Some((snapshot, self.model.clone()));
+        self.log.push(format!("begin, {takes_all}"));
+        let snapshot = match takes_all {
+            true => self.tree.begin_checkpoint(),
+            false => self.tree.begin_commit(),
+        };
+        self.flight = Some((snapshot, self.model.clone(), takes_all));
     }
 
     /// Ends the commit in flight, which may meet a store that is full after so many objects.
     fn finish(&mut self, full_after: Option<u16>) -> Option<WorktreeState> {
-        let (snapshot, mut model) = self.flight.take()?;
+        let (snapshot, mut model, takes_all) = self.flight.take()?;
         self.log.push(format!("finish {full_after:?}"));
         if full_after == Some(0) {
             self.tree.abort_commit(snapshot);
@@ -187,11 +190,16 @@ impl Runner {
         assert_eq!(root, root_from_scratch(&model), "the id of the tree");
         let (tree, unstored) = (snapshot.hashed(&committed), snapshot.unstored(&committed));
         saver.publish(live, committed, unstored);
+        if !takes_all {
+            // What has no name yet is left to the next one.
+            return None;
+        }
         let Ok(state) = saver.save(live, (&tree, root), hasher, &**objects, &sink) else {
             assert!(full_after.is_some());
             return None;
         };
-        let opened = Worktree::open(&state, &*self.objects).unwrap();
+        let mut opened = Worktree::open(&state, &*self.objects).unwrap();
+        opened.drop_nameless(&*self.objects).unwrap();
         model.forget_orphans();
         assert_tree(&opened, &model, &self.objects);
         assert_tables(&opened, &self.objects);
@@ -201,11 +209,11 @@ impl Runner {
     /// Commits, and checks that nothing is left to commit.
     fn commit(&mut self) -> WorktreeState {
         self.finish(None);
-        self.begin();
+        self.begin(true);
         let state = self.finish(None).expect("nothing failed");
         assert!(!self.tree.is_dirty());
         let before = self.hasher.counts;
-        self.begin();
+        self.begin(true);
         assert_eq!(self.finish(None), Some(state.clone()));
         assert_eq!(self.hasher.counts, before, "nothing changed, nothing is hashed");
         state
@@ -215,6 +223,7 @@ impl Runner {
         let state = WorktreeState::decode(&self.commit().encode()).unwrap();
         self.log.push("reopen".to_owned());
         self.tree = Worktree::open(&state, &*self.objects).unwrap();
+        self.tree.drop_nameless(&*self.objects).unwrap();
         self.model.forget_orphans();
         assert_eq!(self.tree.inodes_loaded(), 1, "nothing is loaded before it is looked at");
         self.cache = self.cache.take().map(|_| Arc::new(Cached::new(self.objects.clone())));
@@ -242,6 +251,7 @@ fn inos_of(op: &Op) -> Vec<Ino> {
         | Op::Adopt { parent, .. }
         | Op::Unlink { parent, .. }
         | Op::Rmdir { parent, .. } => vec![*parent],
+        Op::CreateNameless { .. } => vec![],
         Op::Link { ino, parent, .. } => vec![*ino, *parent],
         Op::Rename { parent, new_parent, .. } => vec![*parent, *new_parent],
         Op::Write { ino, .. }

@@ -16,7 +16,7 @@ use crate::model::{
 pub(super) struct Step {
     pub(super) what: What,
     pub(super) a: u16,
-    b: u16,
+    pub(super) b: u16,
     c: u16,
     d: u16,
 }
@@ -24,6 +24,7 @@ pub(super) struct Step {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum What {
     Create,
+    CreateNameless,
     Link,
     Unlink,
     Rmdir,
@@ -51,6 +52,7 @@ pub(super) enum What {
 pub(super) fn any_steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let what = prop_oneof![
         6 => Just(What::Create),
+        2 => Just(What::CreateNameless),
         5 => Just(What::Link),
         4 => Just(What::Unlink),
         2 => Just(What::Rmdir),
@@ -80,6 +82,7 @@ pub(super) fn any_steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 pub(super) fn linking_steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let what = prop_oneof![
         2 => Just(What::Create),
+        2 => Just(What::CreateNameless),
         8 => Just(What::Link),
         3 => Just(What::Unlink),
         1 => Just(What::Rmdir),
@@ -165,6 +168,11 @@ impl Model {
                 let (parent, ino) = (self.directory(a), new_ino);
                 let node = node(KINDS[usize::from(c) % KINDS.len()], d);
                 Op::Create { parent, name: name(b % 9), ino, node, time }
+            }
+            What::CreateNameless => {
+                let kind =
+                    if c.is_multiple_of(16) { FileKind::Directory } else { FileKind::Regular };
+                Op::CreateNameless { ino: new_ino, node: node(kind, d), time }
             }
             What::Link => {
                 let ino = if c % 8 == 0 { self.inode(c / 8) } else { self.file(c) };

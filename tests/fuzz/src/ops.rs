@@ -23,7 +23,7 @@ pub fn ops(data: &[u8]) {
     let mut time = 0;
     while !choices.is_empty() {
         time += 1;
-        match choices.byte() % 16 {
+        match choices.byte() % 17 {
             14 => {
                 let (root, _) = first.commit();
                 let (again, state) = second.commit();
@@ -73,6 +73,13 @@ fn op(
     let ino = pick(inos, choices.byte());
     let (parent, called) = (ino, name(choices.byte()));
     match which {
+        16 => {
+            let (kind, ino) = (FileKind::Regular, tree.allocate_ino());
+            inos.push(ino);
+            let (perm, target) = (u16::from(choices.byte()), Box::default());
+            let node = NewNode { kind, perm, uid: 0, gid: 0, rdev: 0, target };
+            Op::CreateNameless { ino, node, time }
+        }
         0..=3 => {
             let kinds = [FileKind::Regular, FileKind::Directory, FileKind::Symlink, FileKind::Fifo];
             let kind = kinds[usize::from(which)];
@@ -151,14 +158,20 @@ impl Tree {
 
     /// What has lost its last name is dropped: nobody holds it.
     fn apply(&mut self, op: &Op) -> Option<Record> {
+        let before = match op {
+            Op::Link { ino, .. } => self.tree.place_of(*ino),
+            _ => None,
+        };
+        let before = before.map(|(parent, name)| (parent, name.clone()));
         let done = self.tree.apply(op, &self.objects);
         if let Err(OpError::Object(error)) = done {
             panic!("{op:?}: {error}");
         }
         done.ok()?;
-        let at = match subject(op) {
-            Some(Ino::ROOT) | None => None,
-            Some(ino) => Some(self.tree.place_of(ino)?),
+        let at = match (subject(op), &before) {
+            (_, Some((parent, name))) => Some((*parent, name)),
+            (Some(Ino::ROOT) | None, None) => None,
+            (Some(ino), None) => Some(self.tree.place_of(ino)?),
         };
         let mut fields = Vec::new();
         put_op(&mut fields, at, op);
