@@ -2,18 +2,21 @@
 //!
 //! ```text
 //! worktree = "vw" version:u8(5) root:id side:id? places:id? tags:id? head:id? next_ino:varint
-//!            ctime:time segment:varint offset:varint seq:varint commits:varint sum:varint
+//!            ctime:time age:varint segment:varint offset:varint seq:varint commits:varint sum:varint
 //!            ignored:id? ignored_side:id? rules:varint log heads:varint id*
 //!            atime:time?                       ("id?" is u8 0, or u8 1 and an id; "atime" is left
 //!                                              out where there is none; the log is that of
 //!                                              `format::deed`)
 //! side     = "vs" version:u8(1) height:u8 item*
-//! item     = ino:varint ctime:time links:varint has:u8 side:id? atime:time?
-//!                                              beside a leaf of a directory's tree; bits 0 and 1
-//!                                              of "has" tell whether the last two follow
+//! item     = ino:varint ctime:time links:varint has:u8 side:id? atime:time? age:varint?
+//!                                              beside a leaf of a directory's tree; bits 0 to 2
+//!                                              of "has" tell whether the last three follow
 //! item     = child:id links:varint                 beside a node above
 //! place    = names:varint (parent:varint name:string)* recorded:varint digest:id*
 //! ```
+//!
+//! `age` is how many nanoseconds before the ctime an inode was made, counted modulo 2^64; in an item it
+//! is left out where it is 0.
 //!
 //! `ignored` is the topmost node of a directory that has the ignored entries of all others, and
 //! `ignored_side` what lies beside it: see `worktree::ignored`. `rules` counts the entries that have
@@ -41,7 +44,9 @@ use super::deed::DeedLogState;
 use super::journal::SEGMENT_HEADER_BYTES;
 use super::provenance::{put_heads, read_heads};
 use crate::base::limits::{INO_MAX, LINKS_MAX, NAME_BYTES_MAX};
-use crate::model::{CommitId, Ino, Name, NodeId, ObjectId, RootId, Timestamp};
+use crate::model::{
+    BirthTime, CommitId, Ino, MaybeTime, Name, NodeId, ObjectId, RootId, Timestamp,
+};
 
 const STATE_MAGIC: &[u8; 3] = b"vw\x05";
 const SIDE_MAGIC: &[u8; 3] = b"vs\x01";
@@ -69,6 +74,8 @@ pub struct WorktreeState {
     pub next_ino: u64,
     /// When the top directory last changed.
     pub ctime: Timestamp,
+    /// When it was made.
+    pub born: BirthTime,
     /// When it was last read, if that was set.
     pub atime: Option<Timestamp>,
     /// Where the operations begin that it does not have.
@@ -116,6 +123,7 @@ impl WorktreeState {
         put_id_option(&mut out, self.head.as_ref().map(CommitId::object));
         put_varint(&mut out, self.next_ino);
         put_time(&mut out, self.ctime);
+        put_varint(&mut out, self.born.age_at(self.ctime));
         let JournalPosition { segment, offset, seq } = self.journal;
         let Tally { count, sum } = self.commits;
         for number in [segment, offset, seq, count, sum.into()] {
@@ -136,14 +144,21 @@ impl WorktreeState {
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut reader = Reader::new(bytes);
         reader.expect(STATE_MAGIC, "not the state of a worktree in a known version")?;
+        let root = RootId::new(reader.id()?);
+        let side = reader.id_option()?;
+        let places = reader.id_option()?.map(NodeId::new);
+        let tags = reader.id_option()?.map(NodeId::new);
+        let head = reader.id_option()?.map(CommitId::new);
+        let (next_ino, ctime) = (reader.varint()?, reader.time()?);
         let mut state = Self {
-            root: RootId::new(reader.id()?),
-            side: reader.id_option()?,
-            places: reader.id_option()?.map(NodeId::new),
-            tags: reader.id_option()?.map(NodeId::new),
-            head: reader.id_option()?.map(CommitId::new),
-            next_ino: reader.varint()?,
-            ctime: reader.time()?,
+            root,
+            side,
+            places,
+            tags,
+            head,
+            next_ino,
+            ctime,
+            born: BirthTime::from_age(reader.varint()?, ctime),
             atime: None,
             journal: JournalPosition {
                 segment: reader.varint()?,
@@ -191,8 +206,10 @@ pub struct SideRecord {
     pub ino: u64,
     /// When the inode last changed.
     pub ctime: Timestamp,
+    /// When the inode was made.
+    pub born: BirthTime,
     /// When it was last read, if that was set.
-    pub atime: Option<Timestamp>,
+    pub atime: MaybeTime,
     /// Names at or below the entry that share their file with others.
     pub links: u32,
     /// For a directory that is not empty: what lies beside the topmost node of its tree.
@@ -205,12 +222,17 @@ impl SideRecord {
         put_varint(out, self.ino);
         put_time(out, self.ctime);
         put_varint(out, u64::from(self.links));
-        out.push(u8::from(self.side.is_some()) | u8::from(self.atime.is_some()) << 1);
+        let age = self.born.age_at(self.ctime);
+        let has = [self.side.is_some(), self.atime.get().is_some(), age != 0];
+        out.push((0..).zip(has).map(|(bit, has)| u8::from(has) << bit).sum());
         if let Some(side) = &self.side {
             out.extend_from_slice(side.as_bytes());
         }
-        if let Some(atime) = self.atime {
+        if let Some(atime) = self.atime.get() {
             put_time(out, atime);
+        }
+        if age != 0 {
+            put_varint(out, age);
         }
     }
 
@@ -219,12 +241,17 @@ impl SideRecord {
         let (ino, ctime) = (reader.varint()?, reader.time()?);
         let links = reader.varint_u32()?;
         let has = reader.u8()?;
-        if has > 0b11 {
+        if has > 0b111 {
             return Err(reader.error("an unknown part of a side"));
         }
         let side = (has & 1 != 0).then(|| reader.id()).transpose()?.map(Arc::new);
-        let atime = (has & 2 != 0).then(|| reader.time()).transpose()?;
-        Ok(Self { ino, ctime, atime, links, side })
+        let atime = (has & 2 != 0).then(|| reader.time()).transpose()?.into();
+        let age = (has & 4 != 0).then(|| reader.varint()).transpose()?;
+        if age == Some(0) {
+            return Err(reader.error("an age that is told for nothing"));
+        }
+        let born = BirthTime::from_age(age.unwrap_or(0), ctime);
+        Ok(Self { ino, ctime, born, atime, links, side })
     }
 }
 
@@ -281,11 +308,12 @@ fn count(reader: &mut Reader<'_>) -> Result<u64, FormatError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{JournalPosition, WorktreeState};
+    use super::{JournalPosition, SideRecord, WorktreeState};
     use crate::base::limits::PROVENANCE_HEADS_MAX;
+    use crate::format::bytes::Reader;
     use crate::format::commit_log::Tally;
     use crate::format::deed::DeedLogState;
-    use crate::model::{CommitId, Deed, DeedKind, NodeId, ObjectId, RootId, Timestamp};
+    use crate::model::{BirthTime, CommitId, Deed, DeedKind, NodeId, ObjectId, RootId, Timestamp};
 
     #[test]
     fn a_state_round_trips_and_no_part_of_it_decodes() {
@@ -305,6 +333,7 @@ mod tests {
                 head: Some(CommitId::new(id(4))),
                 next_ino: 9,
                 ctime: Timestamp { secs: 1, nanos: 2 },
+                born: BirthTime(700),
                 atime,
                 journal: JournalPosition { segment: 3, offset: 400, seq: 5 },
                 commits: Tally { count: 6, sum: 7 },
@@ -324,6 +353,35 @@ mod tests {
             assert_eq!(WorktreeState::decode(&bytes), Ok(state.clone()));
             state.changes_by.push(id(7));
             assert!(WorktreeState::decode(&state.encode()).is_err());
+        }
+    }
+
+    #[test]
+    fn what_lies_beside_an_entry_round_trips_and_a_birth_at_the_last_change_takes_nothing() {
+        let ctime = Timestamp { secs: 1_700_000_000, nanos: 2 };
+        let now = BirthTime::from(ctime);
+        let encode = |record: &SideRecord| {
+            let mut out = Vec::new();
+            record.put(&mut out);
+            out
+        };
+        let record = |born, atime: Option<Timestamp>| {
+            let side = Some(ObjectId::from_bytes([9; 32]).into());
+            SideRecord { ino: 300, ctime, born, atime: atime.into(), links: 7, side }
+        };
+        let unborn = encode(&record(now, None)).len();
+        for (born, more) in
+            [(now, 0), (BirthTime(now.0 - 1000), 2), (BirthTime(now.0 + 1), 10), (BirthTime(0), 9)]
+        {
+            for (atime, time_bytes) in [(None, 0), (Some(ctime), 12)] {
+                let record = record(born, atime);
+                let bytes = encode(&record);
+                assert_eq!(bytes.len(), unborn + more + time_bytes, "{born:?}");
+                assert_eq!(SideRecord::read(&mut Reader::new(&bytes)), Ok(record));
+                for len in 0..bytes.len() {
+                    assert!(SideRecord::read(&mut Reader::new(&bytes[..len])).is_err(), "{len}");
+                }
+            }
         }
     }
 }

@@ -139,7 +139,7 @@ pub(super) fn attr(attr: &Attr) -> FileAttr {
 pub(super) fn bare(ino: u64, kind: FileKind) -> FileAttr {
     let meta = Meta { kind, perm: 0, uid: 0, gid: 0, rdev: 0, mtime: Timestamp::default() };
     let ctime = Timestamp::default();
-    attr(&Attr { ino, meta, size: 0, blocks: 0, nlink: 0, ctime, atime: ctime })
+    attr(&Attr { ino, meta, size: 0, blocks: 0, nlink: 0, ctime, atime: ctime, born: None })
 }
 
 /// What says that there is nothing, and lets the kernel remember it: inode 0.

@@ -22,6 +22,6 @@ pub use id::{ChunkId, CommitId, IdParseError, IdPrefix, NodeId, ObjectId, RootId
 pub use name::{Name, NameError};
 pub use object::{ObjectError, ObjectKind, ObjectSink, ObjectSource};
 pub use op::{Ino, NewNode, Op, RenameMode, SetAttr};
-pub use time::Timestamp;
+pub use time::{BirthTime, MaybeTime, Timestamp};
 pub use writer::Writer;
 pub use xattr::Xattrs;

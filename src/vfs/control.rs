@@ -92,7 +92,8 @@ impl Vfs {
         };
         let meta = Meta { kind, perm, uid, gid, rdev: 0, mtime: time };
         let nlink = if directory { 2 } else { 1 };
-        let attr = Attr { ino, meta, size: 0, blocks: 0, nlink, ctime: time, atime: time };
+        let attr =
+            Attr { ino, meta, size: 0, blocks: 0, nlink, ctime: time, atime: time, born: None };
         Ok(EntryOut { attr, ttl: Ttl::Never })
     }
 

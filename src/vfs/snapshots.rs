@@ -236,7 +236,7 @@ impl Vfs {
     pub(super) fn fixed_attr(&self, ino: u64, kind: FileKind, perm: u16, size: u64) -> Attr {
         let time = self.newest().map_or(self.mounted, |record| record.time);
         let meta = Meta { kind, perm, uid: self.owner.0, gid: self.owner.1, rdev: 0, mtime: time };
-        Attr { ino, meta, size, blocks: 0, nlink: 2, ctime: time, atime: time }
+        Attr { ino, meta, size, blocks: 0, nlink: 2, ctime: time, atime: time, born: None }
     }
 
     pub(super) fn snapshots_top(&self) -> EntryOut {

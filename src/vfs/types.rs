@@ -30,6 +30,8 @@ pub struct Attr {
     pub ctime: Timestamp,
     /// Time of access, if one was set; otherwise it equals the time of modification.
     pub atime: Timestamp,
+    /// When it was made, which the past does not tell.
+    pub born: Option<Timestamp>,
 }
 
 /// How long the kernel may believe an answer.
@@ -137,7 +139,8 @@ impl Attr {
             blocks: inode.allocated_bytes(src).map_err(|e| of_object(&e))?.div_ceil(512),
             nlink: view.nlink(src).map_err(|e| of_object(&e))?,
             ctime: view.ctime(),
-            atime: inode.atime.unwrap_or(mtime),
+            atime: inode.atime.get().unwrap_or(mtime),
+            born: Some(inode.born.into()),
         })
     }
 
@@ -151,7 +154,7 @@ impl Attr {
         };
         let blocks = allocated_bytes.div_ceil(512);
         let (meta, time) = (entry.meta, entry.meta.mtime);
-        Self { ino, meta, size, blocks, nlink, ctime: time, atime: time }
+        Self { ino, meta, size, blocks, nlink, ctime: time, atime: time, born: None }
     }
 }
 

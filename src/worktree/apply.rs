@@ -16,8 +16,8 @@ use crate::base::limits::{
 use crate::format::entry::encode_xattrs;
 use crate::format::worktree::SideRecord;
 use crate::model::{
-    Entry, FileKind, Ino, Meta, Name, NewNode, ObjectError, ObjectSource, Op, SetAttr, Timestamp,
-    Xattrs,
+    Entry, FileKind, Ino, MaybeTime, Meta, Name, NewNode, ObjectError, ObjectSource, Op, SetAttr,
+    Timestamp, Xattrs,
 };
 
 /// Why an operation cannot be done.
@@ -374,7 +374,7 @@ impl Worktree {
         let meta = &mut inode.meta;
         // What equals the time of modification does not follow one that is set.
         let kept = set.mtime.and(Some(meta.mtime));
-        inode.atime = set.atime.or(inode.atime).or(kept);
+        inode.atime = set.atime.or(inode.atime.get()).or(kept).into();
         meta.perm = set.perm.map_or(meta.perm, |perm| perm & 0o7777);
         meta.uid = set.uid.unwrap_or(meta.uid);
         meta.gid = set.gid.unwrap_or(meta.gid);
@@ -442,7 +442,8 @@ pub(super) fn new_inode(ino: Ino, node: &NewNode, time: Timestamp) -> Result<Ino
         ino,
         meta: Meta { kind, perm: perm & 0o7777, uid, gid, rdev, mtime: time },
         ctime: time,
-        atime: None,
+        born: time.into(),
+        atime: MaybeTime::NONE,
         xattrs: Xattrs::default(),
         names: Names::new(),
         body,

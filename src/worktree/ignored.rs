@@ -29,7 +29,7 @@ use super::tree::{Directory, Item, Tree};
 use crate::base::limits::INO_MAX;
 use crate::format::entry::is_directory;
 use crate::model::{
-    FileKind, Ino, Meta, Name, NodeId, ObjectError, ObjectSource, Timestamp, Xattrs,
+    FileKind, Ino, MaybeTime, Meta, Name, NodeId, ObjectError, ObjectSource, Timestamp, Xattrs,
 };
 
 pub use self::list::IgnoredPath;
@@ -429,7 +429,8 @@ fn new_shadow(ino: Ino, mtime: Timestamp, ctime: Timestamp) -> Inode {
         ino,
         meta,
         ctime,
-        atime: None,
+        born: ctime.into(),
+        atime: MaybeTime::NONE,
         xattrs: Xattrs::default(),
         names: super::Names::new(),
         body: Body::Directory(Tree::new()),

@@ -9,8 +9,8 @@ use super::ignored::SHADOWS;
 use super::tree::{Directory, Tree};
 use crate::format::entry::{decode_xattrs, encode_xattrs, xattrs_fit_inline};
 use crate::model::{
-    Entry, EntryBody, EntryXattrs, FileKind, Ino, Meta, Name, ObjectError, ObjectSource, Timestamp,
-    Writer, Xattrs,
+    BirthTime, Entry, EntryBody, EntryXattrs, FileKind, Ino, MaybeTime, Meta, Name, ObjectError,
+    ObjectSource, Timestamp, Writer, Xattrs,
 };
 
 /// The names of an inode, each with the directory that it is in.
@@ -25,9 +25,11 @@ pub struct Inode {
     pub meta: Meta,
     /// When it last changed.
     pub ctime: Timestamp,
+    /// When it was made.
+    pub born: BirthTime,
     /// When it was last read, as somebody has said. Until then that equals the time of
     /// modification.
-    pub atime: Option<Timestamp>,
+    pub atime: MaybeTime,
     /// Its extended attributes.
     pub xattrs: Xattrs,
     /// Its names: one, but for files with hard links, for the top directory, and for a file that
@@ -59,7 +61,7 @@ pub enum Body {
 }
 
 impl Inode {
-    /// Makes an inode of what a committed entry tells. Reads extended attributes that have an
+    /// Makes an inode of what a committed entry tells, as if it were made when it last changed. Reads extended attributes that have an
     /// object of their own.
     pub(super) fn from_entry(
         entry: Entry,
@@ -76,8 +78,19 @@ impl Inode {
             EntryBody::Symlink(target) => Body::Symlink(target.into()),
             EntryBody::Special => Body::Special,
         };
-        let (meta, atime, writer) = (entry.meta, None, None);
-        Ok(Self { ino, meta, ctime, atime, xattrs, names, body, writer, epoch: 0, settled: false })
+        Ok(Self {
+            ino,
+            meta: entry.meta,
+            ctime,
+            born: ctime.into(),
+            atime: MaybeTime::NONE,
+            xattrs,
+            names,
+            body,
+            writer: None,
+            epoch: 0,
+            settled: false,
+        })
     }
 
     /// Notes who changes it. If nobody knows, it stays with the last one who is known: that is so

@@ -24,7 +24,7 @@ use crate::format::entry::decode_entry;
 use crate::format::root::Root;
 use crate::format::worktree::{Place, SideRecord, WorktreeState};
 use crate::model::{
-    CommitId, Deed, DeedKind, Entry, EntryBody, FileKind, Ino, Meta, Name, ObjectError,
+    CommitId, Deed, DeedKind, Entry, EntryBody, FileKind, Ino, MaybeTime, Meta, Name, ObjectError,
     ObjectSource, Timestamp, Writer, Xattrs,
 };
 
@@ -101,7 +101,8 @@ impl Worktree {
             ino: Ino::ROOT,
             meta,
             ctime: time,
-            atime: None,
+            born: time.into(),
+            atime: MaybeTime::NONE,
             xattrs: Xattrs::default(),
             names: Names::new(),
             body: Body::Directory(Tree::new()),
@@ -120,7 +121,7 @@ impl Worktree {
         let stored = |node| Tree::stored(node, side);
         let names = Names::new();
         let mut top = Inode::from_entry(root.top, Ino::ROOT, state.ctime, names, stored, src)?;
-        top.atime = state.atime;
+        (top.atime, top.born) = (state.atime.into(), state.born);
         let shadows = Self::shadows(state.ignored, state.ignored_side);
         let mut tree = Self::with_top(top, shadows, state.next_ino);
         tree.places = Tree::stored(state.places, None);
@@ -329,7 +330,7 @@ pub fn inode_of(
     let names = Names::from_iter([name]);
     let directory = |node| Tree::stored(node, side);
     let inode = Inode::from_entry(entry, found.ino, found.side.ctime, names, directory, src)?;
-    Ok(Inode { atime: found.side.atime, ..inode })
+    Ok(Inode { atime: found.side.atime, born: found.side.born, ..inode })
 }
 
 /// Gives an inode what a committed entry tells, but for what is in a directory.
@@ -340,7 +341,7 @@ pub(super) fn revert(
 ) -> Result<(), ObjectError> {
     inode.xattrs = load_xattrs(entry.xattrs.clone(), src)?;
     inode.meta = entry.meta;
-    inode.atime = None;
+    inode.atime = MaybeTime::NONE;
     match &entry.body {
         EntryBody::File { size, content } => inode.body = Body::File(File::stored(*size, *content)),
         EntryBody::Symlink(target) => inode.body = Body::Symlink(target.clone().into()),

@@ -160,15 +160,28 @@ mod tests {
     use proptest::prelude::{Strategy, any, prop_oneof, proptest};
 
     use super::{InodeTable, Slot};
-    use crate::model::{FileKind, Ino, Meta, Timestamp, Xattrs};
+    use crate::model::{FileKind, Ino, MaybeTime, Meta, Timestamp, Xattrs};
     use crate::worktree::{Body, Inode, Names};
 
     fn inode(ino: Ino, perm: u16) -> Arc<Inode> {
         let time = Timestamp { secs: 0, nanos: 0 };
         let meta = Meta { kind: FileKind::Fifo, perm, uid: 0, gid: 0, rdev: 0, mtime: time };
         let (names, xattrs, body) = (Names::new(), Xattrs::default(), Body::Special);
-        let (ctime, atime, writer, epoch, settled) = (time, None, None, 0, false);
-        Arc::new(Inode { ino, meta, ctime, atime, xattrs, names, body, writer, epoch, settled })
+        let (ctime, atime, writer, epoch, settled) = (time, MaybeTime::NONE, None, 0, false);
+        let born = time.into();
+        Arc::new(Inode {
+            ino,
+            meta,
+            ctime,
+            born,
+            atime,
+            xattrs,
+            names,
+            body,
+            writer,
+            epoch,
+            settled,
+        })
     }
 
     fn assert_same(table: &InodeTable, map: &BTreeMap<Ino, u16>) {

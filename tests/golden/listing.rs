@@ -18,8 +18,8 @@ const WINDOW_BYTES: usize = 256 * 1024;
 /// Longer values of extended attributes are told by their hashes.
 const VALUE_BYTES_SHOWN: usize = 40;
 
-/// The living tree: what commits keep of it, and inode numbers, ctimes and atimes; and the operation
-/// log.
+/// The living tree: what commits keep of it, and inode numbers, ctimes, births and atimes; and the
+/// operation log.
 pub(crate) fn live(repo: &Repo) -> String {
     let root = repo.hash().expect("the tree can be hashed");
     let head = repo.head().expect("there is a head");
@@ -50,7 +50,8 @@ pub(crate) fn live(repo: &Repo) -> String {
         };
         let links = u64::from(view.nlink(src).expect("links can be counted"));
         let mut own = format!(" ino {} ctime {}", inode.ino.0, time(inode.ctime));
-        if let Some(atime) = inode.atime {
+        own += &format!(" born {}", time(inode.born.into()));
+        if let Some(atime) = inode.atime.get() {
             own += &format!(" atime {}", time(atime));
         }
         line(&mut text, &path, &inode.meta, links, &own, &body, &inode.xattrs);

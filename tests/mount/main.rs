@@ -3,6 +3,7 @@
 
 mod archive;
 mod auto_commit;
+mod birth;
 mod caches;
 mod cli;
 mod coherence;

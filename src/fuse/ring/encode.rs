@@ -3,10 +3,10 @@
 use rustix::io::Errno;
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
-use super::wire::{self, AttrOut, CreateOut, Dirent, DirentPlus, OpenOut};
+use super::wire::{self, AttrOut, CreateOut, Dirent, DirentPlus, OpenOut, StatxOut, StatxTime};
 use crate::base::limits::NAME_BYTES_MAX;
 use crate::fuse::convert;
-use crate::model::FileKind;
+use crate::model::{FileKind, Timestamp};
 use crate::vfs::{Answer, Attr, DirRow, EntryOut, StatfsOut, Ttl};
 
 /// What the body of an answer is put into, behind each other.
@@ -59,6 +59,35 @@ fn ttl_secs(ttl: Ttl) -> u64 {
 pub(super) fn attributes(out: &EntryOut) -> AttrOut {
     let attr_valid = ttl_secs(out.ttl);
     AttrOut { attr_valid, attr_valid_nsec: 0, dummy: 0, attr: attr(&out.attr) }
+}
+
+/// All that `statx` can be told, whatever it asks for: the kernel keeps it.
+pub(super) fn statx(out: &EntryOut) -> StatxOut {
+    let wire::Attr { blksize, nlink, uid, gid, mode, ino, size, blocks, rdev, .. } =
+        attr(&out.attr);
+    let born = if out.attr.born.is_some() { libc::STATX_BTIME } else { 0 };
+    let time = |Timestamp { secs, nanos }| StatxTime { secs, nanos, reserved: 0 };
+    let stat = wire::Statx {
+        mask: libc::STATX_BASIC_STATS | born,
+        blksize,
+        nlink,
+        uid,
+        gid,
+        // Sixteen bits.
+        mode: mode as u16,
+        ino,
+        size,
+        blocks,
+        atime: time(out.attr.atime),
+        btime: time(out.attr.born.unwrap_or_default()),
+        ctime: time(out.attr.ctime),
+        mtime: time(out.attr.meta.mtime),
+        // Parts of what is one number elsewhere, in which the minor one lies around the major one.
+        rdev_major: rdev >> 8 & 0xfff,
+        rdev_minor: rdev & 0xff | rdev >> 12 & 0xf_ff00,
+        ..wire::Statx::new_zeroed()
+    };
+    StatxOut { attr_valid: ttl_secs(out.ttl), stat, ..StatxOut::new_zeroed() }
 }
 
 pub(super) fn entry(out: &EntryOut) -> wire::EntryOut {
@@ -142,7 +171,7 @@ mod tests {
     use rustix::io::Errno;
     use zerocopy::FromBytes;
 
-    use super::{Body, entry, row, xattr};
+    use super::{Body, attributes, entry, row, statx, xattr};
     use crate::fuse::ring::wire::{Dirent, DirentPlus};
     use crate::model::{FileKind, Meta, Timestamp};
     use crate::vfs::{Attr, DirRow, EntryOut, Ttl};
@@ -152,7 +181,8 @@ mod tests {
         let kind = FileKind::Directory;
         let meta = Meta { kind, perm: 0o1755, uid: 1, gid: 2, rdev: 0, mtime: before_1970 };
         let (ctime, atime) = (Timestamp::default(), before_1970);
-        let attr = Attr { ino: 7, meta, size: 3, blocks: 1, nlink: 2, ctime, atime };
+        let born = Some(Timestamp { secs: 9, nanos: 8 });
+        let attr = Attr { ino: 7, meta, size: 3, blocks: 1, nlink: 2, ctime, atime, born };
         EntryOut { attr, ttl: Ttl::Forever }
     }
 
@@ -163,6 +193,26 @@ mod tests {
         assert_eq!((wire.attr.atime, wire.attr.atimensec), (-2, 750_000_000));
         assert_eq!(wire.attr.mode, 0o041_755);
         assert!(wire.entry_valid > 0);
+    }
+
+    #[test]
+    fn statx_tells_what_stat_does_and_a_birth_if_there_is_one() {
+        let mut told = out();
+        // Of the device 0x234:0x56789.
+        told.attr.meta.rdev = 0x5672_3489;
+        let (wire, plain) = (statx(&told), attributes(&told));
+        let (stat, attr) = (wire.stat, plain.attr);
+        assert_eq!(wire.attr_valid, plain.attr_valid);
+        assert_eq!((stat.ino, stat.size, stat.blocks), (attr.ino, attr.size, attr.blocks));
+        assert_eq!((stat.nlink, stat.uid, stat.gid), (attr.nlink, attr.uid, attr.gid));
+        assert_eq!((u32::from(stat.mode), stat.blksize), (attr.mode, attr.blksize));
+        assert_eq!((stat.mtime.secs, stat.mtime.nanos), (attr.mtime, attr.mtimensec));
+        assert_eq!((stat.atime.secs, stat.atime.nanos), (attr.atime, attr.atimensec));
+        assert_eq!((stat.ctime.secs, stat.ctime.nanos), (attr.ctime, attr.ctimensec));
+        assert_eq!((stat.rdev_major, stat.rdev_minor), (0x234, 0x5_6789));
+        assert_eq!((stat.btime.secs, stat.btime.nanos, stat.mask), (9, 8, 0xfff));
+        told.attr.born = None;
+        assert_eq!(statx(&told).stat.mask, 0x7ff);
     }
 
     #[test]

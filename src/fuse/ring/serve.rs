@@ -56,6 +56,7 @@ impl Server {
             opcode::GETATTR => {
                 put(body, &encode::attributes(&self.vfs.getattr(request.header.nodeid)?));
             }
+            opcode::STATX => put(body, &encode::statx(&self.vfs.getattr(request.header.nodeid)?)),
             opcode::SETATTR => self.setattr(request, body)?,
             opcode::READLINK => *body = self.vfs.readlink(request.header.nodeid)?,
             opcode::MKNOD | opcode::MKDIR | opcode::SYMLINK | opcode::LINK => {

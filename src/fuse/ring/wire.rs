@@ -54,6 +54,7 @@ pub(super) mod opcode {
     pub(in super::super) const RENAME2: u32 = 45;
     pub(in super::super) const LSEEK: u32 = 46;
     pub(in super::super) const TMPFILE: u32 = 51;
+    pub(in super::super) const STATX: u32 = 52;
 }
 
 /// What `setattr` is to change.
@@ -120,6 +121,18 @@ wire! {
         blksize: u32, flags: u32,
     }
     AttrOut { attr_valid: u64, attr_valid_nsec: u32, dummy: u32, attr: Attr, }
+    StatxIn { getattr_flags: u32, reserved: u32, fh: u64, statx_flags: u32, mask: u32, }
+    StatxTime { secs: i64, nanos: u32, reserved: i32, }
+    /// What `statx` tells, and by its mask what of that is so.
+    Statx {
+        mask: u32, blksize: u32, attributes: u64, nlink: u32, uid: u32, gid: u32, mode: u16,
+        spare: u16, ino: u64, size: u64, blocks: u64, attributes_mask: u64, atime: StatxTime,
+        btime: StatxTime, ctime: StatxTime, mtime: StatxTime, rdev_major: u32, rdev_minor: u32,
+        dev_major: u32, dev_minor: u32, spare2: [u64; 14],
+    }
+    StatxOut {
+        attr_valid: u64, attr_valid_nsec: u32, flags: u32, spare: [u64; 2], stat: Statx,
+    }
     EntryOut {
         nodeid: u64, generation: u64, entry_valid: u64, attr_valid: u64, entry_valid_nsec: u32,
         attr_valid_nsec: u32, attr: Attr,
@@ -209,6 +222,7 @@ pub(super) fn structure_bytes(opcode: u32) -> usize {
         opcode::FALLOCATE => size_of::<FallocateIn>(),
         opcode::RENAME2 => size_of::<Rename2In>(),
         opcode::LSEEK => size_of::<LseekIn>(),
+        opcode::STATX => size_of::<StatxIn>(),
         _ => 0,
     }
 }
@@ -228,6 +242,9 @@ mod tests {
             (size_of::<wire::InitOut>(), 64),
             (size_of::<wire::Attr>(), 88),
             (size_of::<wire::AttrOut>(), 104),
+            (size_of::<wire::StatxIn>(), 24),
+            (size_of::<wire::Statx>(), 256),
+            (size_of::<wire::StatxOut>(), 288),
             (size_of::<wire::EntryOut>(), 128),
             (size_of::<wire::OpenOut>(), 16),
             (size_of::<wire::CreateOut>(), 144),
@@ -285,6 +302,10 @@ mod tests {
             (offset_of!(wire::Attr, blksize), 80),
             (offset_of!(wire::EntryOut, attr), 40),
             (offset_of!(wire::AttrOut, attr), 16),
+            (offset_of!(wire::StatxOut, stat), 32),
+            (offset_of!(wire::Statx, ino), 32),
+            (offset_of!(wire::Statx, btime), 80),
+            (offset_of!(wire::Statx, rdev_major), 128),
             (offset_of!(wire::DirentPlus, dirent), 128),
             (offset_of!(wire::SetattrIn, atime), 32),
             (offset_of!(wire::SetattrIn, mode), 68),

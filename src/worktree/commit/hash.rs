@@ -192,8 +192,14 @@ pub(in crate::worktree) fn put_inode(
     xattrs: &mut OwnXattrs,
     src: &dyn ObjectSource,
 ) -> Result<SideRecord, ObjectError> {
-    let (ino, ctime, links) = (inode.ino.0, inode.ctime, u32::from(inode.names.len() > 1));
-    let mut side = SideRecord { ino, ctime, atime: inode.atime, links, side: None };
+    let mut side = SideRecord {
+        ino: inode.ino.0,
+        ctime: inode.ctime,
+        born: inode.born,
+        atime: inode.atime,
+        links: u32::from(inode.names.len() > 1),
+        side: None,
+    };
     let body = match &inode.body {
         Body::File(file) => {
             let content = file.content().expect("contents are hashed before entries");

@@ -72,7 +72,8 @@ pub(super) fn assert_tree(tree: &Worktree, model: &Model, src: &Objects) {
 fn assert_inode(inode: &Inode, node: &Node, src: &Objects) {
     let ino = inode.ino;
     assert_eq!(inode.meta, node.meta, "attributes of {ino:?}");
-    assert_eq!((inode.ctime, inode.atime), (node.ctime, node.atime), "times of {ino:?}");
+    let times = (inode.ctime, inode.atime.get(), inode.born);
+    assert_eq!(times, (node.ctime, node.atime, node.born.into()), "times of {ino:?}");
     let xattrs = inode.xattrs.iter().map(|(name, value)| (name.to_vec(), value.to_vec()));
     assert_eq!(xattrs.collect::<BTreeMap<_, _>>(), node.xattrs, "xattrs of {ino:?}");
     match (&inode.body, &node.body) {
@@ -149,8 +150,8 @@ fn assert_entry(inode: &Inode, found: &Found, committed_names: usize, src: &Obje
     let linked = !inode.is_directory() && committed_names > 1;
     assert_eq!((entry.meta, entry.linked), (inode.meta, linked), "entry of {:?}", inode.ino);
     assert_eq!(entry.xattrs, inode.entry_xattrs().0);
-    let times = (found.side.ctime, found.side.atime);
-    assert_eq!(times, (inode.ctime, inode.atime), "side of {:?}", inode.ino);
+    let times = (found.side.ctime, found.side.atime, found.side.born);
+    assert_eq!(times, (inode.ctime, inode.atime, inode.born), "side of {:?}", inode.ino);
     let (mut links, mut side) = (u64::from(inode.names.len() > 1), None);
     match (&inode.body, &entry.body) {
         (LiveBody::File(file), EntryBody::File { size, content }) => {

@@ -14,6 +14,7 @@ pub(super) struct Node {
     pub(super) meta: Meta,
     pub(super) ctime: Timestamp,
     pub(super) atime: Option<Timestamp>,
+    pub(super) born: Timestamp,
     pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) body: Body,
 }
@@ -56,7 +57,8 @@ impl Model {
         let kind = FileKind::Directory;
         let meta = Meta { kind, perm, uid, gid, rdev: 0, mtime: time };
         let body = Body::Directory(BTreeMap::new());
-        let top = Node { meta, ctime: time, atime: None, xattrs: BTreeMap::new(), body };
+        let (born, xattrs) = (time, BTreeMap::new());
+        let top = Node { meta, ctime: time, atime: None, born, xattrs, body };
         let nodes = BTreeMap::from([(Ino::ROOT, top)]);
         Self { nodes, nameless: BTreeSet::new(), contents: Vec::new() }
     }
@@ -149,6 +151,7 @@ impl Model {
                 }
                 let keep_body = node.is_directory();
                 let old = std::mem::replace(node, new);
+                node.born = old.born;
                 if keep_body {
                     node.body = old.body;
                 }
@@ -376,7 +379,7 @@ impl Model {
             EntryBody::Symlink(target) => Body::Symlink(target.to_vec()),
             EntryBody::Special => Body::Special,
         };
-        Node { meta: entry.meta, ctime: time, atime: None, xattrs, body }
+        Node { meta: entry.meta, ctime: time, atime: None, born: time, xattrs, body }
     }
 }
 
@@ -395,5 +398,5 @@ fn new_node(new: &NewNode, time: Timestamp) -> Node {
         _ => Body::Special,
     };
     let meta = Meta { kind, perm, uid, gid, rdev, mtime: time };
-    Node { meta, ctime: time, atime: None, xattrs: BTreeMap::new(), body }
+    Node { meta, ctime: time, atime: None, born: time, xattrs: BTreeMap::new(), body }
 }

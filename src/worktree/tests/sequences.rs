@@ -297,6 +297,7 @@ fn assert_unchanged(before: &Worktree, after: &Worktree) {
             continue;
         };
         assert_eq!((inode.meta, inode.ctime, inode.atime), (old.meta, old.ctime, old.atime));
+        assert_eq!(inode.born, old.born);
         assert_eq!((&inode.xattrs, &inode.names), (&old.xattrs, &old.names));
         assert_eq!(inode.size(), old.size());
         if let (Some(now), Some(old)) = (inode.directory(), old.directory()) {

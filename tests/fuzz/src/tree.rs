@@ -75,6 +75,7 @@ fn live(src: &Hostile) {
         head: Some(CommitId::new(id(4))),
         next_ino: 1000,
         ctime: Timestamp { secs: 0, nanos: 0 },
+        born: Default::default(),
         atime: None,
         journal: Default::default(),
         commits: Tally::default(),
