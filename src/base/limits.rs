@@ -186,6 +186,8 @@ pub const RING_CROWD_MIN: Duration = Duration::from_millis(400);
 pub const RING_CROWD_MAX: Duration = Duration::from_secs(8);
 /// Threads that do what a ring's own thread would have to wait for.
 pub const RING_POOL_THREADS: usize = 8;
+/// Requests of which it is remembered that a signal came while they were on their way.
+pub const RING_SIGNALS_MAX: usize = 64;
 /// A request with more beside its headers is a long one, which takes a tenth of a millisecond and more.
 pub const RING_PAYLOAD_BYTES_SHORT: u32 = 128 * 1024;
 /// Most files that a commit hashes, or content in memory that it looks at, in bytes, where it must not

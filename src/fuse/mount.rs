@@ -14,7 +14,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::adapter::Adapter;
 use super::notify::KernelNotify;
-use super::ring::{NoRing, RingFailure, RingSession};
+use super::ring::{self, NoRing, RingFailure, RingSession};
 use super::settings;
 use crate::base::limits::FUSE_THREADS_MIN;
 use crate::vfs::Vfs;
@@ -186,7 +186,7 @@ impl Mount {
     pub fn transport(&self) -> &'static str {
         match self.session {
             Served::Fuser(_) => "fuser",
-            Served::Ring(_) => "ring",
+            Served::Ring(_) => ring::TRANSPORT,
         }
     }
 

@@ -105,6 +105,9 @@ pub enum RepoError {
     /// It would have to wait, and who asks has no time ([`crate::base::haste`]). It is asked for again.
     #[error("it would have to wait")]
     Hasty,
+    /// Whoever asked for it has gone ([`crate::base::interrupt`]). Nothing was done.
+    #[error("it was given up: whoever asked for it has gone")]
+    GivenUp,
     /// The system has no thread for it.
     #[error("starting a thread: {0}")]
     Thread(#[source] Arc<io::Error>),

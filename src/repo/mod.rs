@@ -46,13 +46,13 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use crate::base::disk::{Disk, RealDisk};
-use crate::base::haste;
 use crate::base::limits::{
     DIRTY_BYTES_MAX, DIRTY_BYTES_MAX_MIN, JOURNAL_BYTES_MAX, JOURNAL_BYTES_MAX_MIN,
     JOURNAL_COST_MAX, OBJECT_CACHE_BYTES, RETENTION_DELAY, SPACE_SLACK_BYTES,
 };
 use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Mutex, RwLock};
+use crate::base::{haste, interrupt};
 use crate::format::commit_log::CommitRecord;
 use crate::journal::{Journal, Urgency};
 use crate::model::{CommitId, Ino, ObjectError, ObjectId, ObjectSource, RootId, Writer};
@@ -305,6 +305,11 @@ impl Repo {
 /// Fails where there is no time to wait.
 fn patience() -> Result<(), RepoError> {
     if haste::would_wait() { Err(RepoError::Hasty) } else { Ok(()) }
+}
+
+/// Fails if whoever asked for what is being done has gone. Only before anything is done that counts.
+fn unless_given_up() -> Result<(), RepoError> {
+    if interrupt::is_given_up() { Err(RepoError::GivenUp) } else { Ok(()) }
 }
 
 /// Reads what is in memory and nothing else.

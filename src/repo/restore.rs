@@ -12,6 +12,9 @@
 //! What is ignored stays as it is, and where it is: a directory that has some of it stays for that,
 //! and what the commit has under the name of something ignored is not restored.
 //!
+//! Until the tree takes its place a restore can be given up, and nothing has been done then but that
+//! the store has what was there.
+//!
 //! A file that is in both trees keeps its inode, so that one who has it open sees the restored
 //! content. Files with several names are put together anew if names were tied or untied since.
 //!
@@ -27,7 +30,7 @@ pub(super) use self::plan::Goal;
 use super::checkpoint::{Extent, Unwritten};
 use super::commit::commit_object;
 use super::provenance::{ChangesBy, Rows, put_rows};
-use super::{Committing, Repo, RepoError, Revision, Storing};
+use super::{Committing, Repo, RepoError, Revision, Storing, unless_given_up};
 use crate::base::limits::{JOURNAL_COMMIT_COST, MESSAGE_BYTES_MAX, RESTORE_TRIES_MAX};
 use crate::base::sync::MutexGuard;
 use crate::format::commit_log::CommitRecord;
@@ -174,6 +177,7 @@ impl Repo {
         committing: &mut MutexGuard<'_, Committing>,
     ) -> Result<Restored, RepoError> {
         for _ in 0..RESTORE_TRIES_MAX {
+            unless_given_up()?;
             let (root, point) = self.save_before(committing, storing)?;
             let (next, changes) = {
                 let live = self.live.read();
@@ -183,6 +187,7 @@ impl Repo {
                 continue;
             }
             let prepared = self.prepare(switch, (next, root), storing, committing)?;
+            unless_given_up()?;
             // A commit must not be acknowledged before what is in it.
             self.journal.wait_for_payloads(&point)?;
             let mut live = self.live.write();

@@ -1,7 +1,7 @@
 //! The tree as it is now, for others to look at, and what changed since the head.
 
 use super::checkpoint::Extent;
-use super::{Repo, RepoError};
+use super::{Repo, RepoError, unless_given_up};
 use crate::base::limits::SIMILARITY_MIN;
 use crate::model::RootId;
 use crate::worktree::{Change, DiffOptions, diff_roots, pair_similar};
@@ -19,6 +19,7 @@ impl Repo {
     pub fn status(&self) -> Result<Vec<Change>, RepoError> {
         let (root, head_root) = {
             let mut storing = self.storing.lock();
+            unless_given_up()?;
             let mut committing = self.committing.lock();
             let root = self.hash_locked(&mut committing, Extent::Commits)?;
             let head_root = committing.head_root;
@@ -27,7 +28,9 @@ impl Repo {
             (root, head_root)
         };
         let options = DiffOptions::default();
+        unless_given_up()?;
         let mut changes = diff_roots(head_root.as_ref(), &root, self.source(), &options)?;
+        unless_given_up()?;
         pair_similar(&mut changes, SIMILARITY_MIN, self.source())?;
         Ok(changes)
     }

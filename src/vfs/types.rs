@@ -226,6 +226,9 @@ pub(super) fn of_repo(error: &RepoError) -> Errno {
     if haste::is_refused() {
         return Errno::AGAIN;
     }
+    if let RepoError::GivenUp = error {
+        return Errno::INTR;
+    }
     log::error!("{error}");
     match error {
         RepoError::Revision(_) | RepoError::NoPath { .. } | RepoError::NoTag { .. } => Errno::NOENT,

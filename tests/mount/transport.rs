@@ -3,11 +3,13 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use rustix::thread::CpuSet;
 
-use crate::harness::{TRANSPORT_VARIABLE, TestMount};
+use crate::harness::{TRANSPORT_VARIABLE, TestMount, wait_until};
 use crate::shell::is_root;
 
 /// The kernel's switch for rings. Other tests go on meanwhile, so it is looked at and left alone.
@@ -121,4 +123,36 @@ fn restores_and_undos_at_once_hold_up_nobody_on_their_processor() {
             });
         }
     });
+}
+
+#[test]
+fn a_restore_whose_process_is_killed_holds_nobody_up_and_is_done_whole_or_not_at_all() {
+    const FILES: usize = 2000;
+    let mount = TestMount::new();
+    let top = mount.path();
+    let fill = |text: &str| {
+        for n in 0..FILES {
+            fs::write(top.join(format!("f{n}")), text).expect("written");
+        }
+        mount.commit(text)
+    };
+    let ids = [fill("a"), fill("b")];
+    for round in 0..ROUNDS {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_vst"))
+            .args(["restore", &ids[round % 2]])
+            .current_dir(top)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it is built");
+        // Wherever it is by then.
+        thread::sleep(Duration::from_millis(2 * round as u64));
+        child.kill().expect("it is a child");
+        let has_ended = || child.try_wait().expect("it is a child").is_some();
+        assert!(wait_until(Duration::from_secs(30), has_ended), "it hangs");
+        let read = |n| fs::read(top.join(format!("f{n}"))).expect("readable");
+        let first = read(0);
+        assert!((1..FILES).all(|n| read(n) == first), "a mixture, in round {round}");
+    }
 }

@@ -8,9 +8,10 @@ use rustix::io::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::encode::Body;
+use super::pool::Pool;
 use super::request::Request;
 use super::serve::{Outcome, Server};
-use super::wire::{self, NotifyInvalEntry, NotifyInvalInode, OutHeader};
+use super::wire::{self, InterruptIn, NotifyInvalEntry, NotifyInvalInode, OutHeader, opcode};
 use crate::base::limits::WRITE_BYTES_MAX;
 use crate::fuse::notify::Channel;
 use crate::model::{Ino, Name};
@@ -59,13 +60,20 @@ impl Device {
     }
 
     /// Answers what comes by the device until the mount has gone away.
-    pub(super) fn run(&self, server: &Server) -> io::Result<()> {
+    pub(super) fn run(&self, server: &Server, pool: &Pool) -> io::Result<()> {
         let (mut buffer, mut body) = (Self::buffer(), Body::new());
         while let Some(message) = self.receive(&mut buffer)? {
             let Some(request) = Request::from_message(message) else {
                 log::error!("the kernel sent {} bytes, which are no request", message.len());
                 continue;
             };
+            if request.header.opcode == opcode::INTERRUPT {
+                // What it is about came through a ring.
+                if let Ok(asked) = request.read::<InterruptIn>() {
+                    pool.interrupt(asked.unique);
+                }
+                continue;
+            }
             let outcome = server.answer(&request, &mut body);
             self.reply(request.header.unique, outcome, &body)?;
         }

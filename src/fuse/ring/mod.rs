@@ -23,4 +23,4 @@ mod uring;
 mod wire;
 
 pub use probe::NoRing;
-pub(super) use session::{RingFailure, RingSession};
+pub(super) use session::{RingFailure, RingSession, TRANSPORT};

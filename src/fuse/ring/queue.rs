@@ -36,7 +36,7 @@ pub(super) struct Mailbox {
 }
 
 impl Mailbox {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { slots: Mutex::default(), bell })
     }
@@ -48,7 +48,7 @@ impl Mailbox {
         let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
     }
 
-    fn take(&self) -> Vec<Box<Slot>> {
+    pub(super) fn take(&self) -> Vec<Box<Slot>> {
         // Before the slots are taken, so that one that comes after them rings again.
         let _ = rustix::io::read(&self.bell, &mut [0; 8]);
         std::mem::take(&mut *self.slots.lock())
@@ -175,6 +175,11 @@ impl Connected {
 }
 
 impl Slot {
+    /// The thread that made the request in it; 0 if that is not known.
+    pub(super) fn asker(&self) -> u32 {
+        InHeader::read_from_prefix(&self.header.in_out).map_or(0, |(header, _)| header.pid)
+    }
+
     /// Does what the request asks for that is in it, and stays as it is.
     pub(super) fn serve(&self, server: &Server, body: &mut Body) -> Outcome {
         let Ok((header, _)) = InHeader::read_from_prefix(&self.header.in_out) else {

@@ -10,6 +10,7 @@ use super::encode::{self, Body, put};
 use super::request::Request;
 use super::wire::{self, fattr, opcode};
 use crate::base::haste;
+use crate::base::limits::WRITE_BYTES_MAX;
 use crate::fuse::guard::guard;
 use crate::fuse::{convert, settings};
 use crate::model::{FileKind, Timestamp};
@@ -50,8 +51,6 @@ impl Server {
     fn serve(&self, request: &Request<'_>, body: &mut Body) -> Answer<bool> {
         match request.header.opcode {
             opcode::FORGET | opcode::BATCH_FORGET => return self.forget(request).map(|()| false),
-            // No answer is told apart from one that comes in time.
-            opcode::INTERRUPT => return Ok(false),
             opcode::LOOKUP => self.lookup(request, body)?,
             opcode::GETATTR => {
                 put(body, &encode::attributes(&self.vfs.getattr(request.header.nodeid)?));
@@ -221,7 +220,8 @@ impl Server {
     /// Reads a file or a directory.
     fn read(&self, request: &Request<'_>, body: &mut Body) -> Answer<()> {
         let asked: wire::ReadIn = request.read()?;
-        let size = asked.size as usize;
+        // As much as was agreed on, whatever is asked for.
+        let size = asked.size.min(WRITE_BYTES_MAX) as usize;
         if request.header.opcode == opcode::READ {
             return self.vfs.read(request.header.nodeid, asked.fh, asked.offset, size, body);
         }
@@ -327,13 +327,66 @@ fn set_of(asked: &wire::SetattrIn, now: Timestamp) -> Answer<SetAttrIn> {
 
 #[cfg(test)]
 mod tests {
-    use rustix::io::Errno;
-    use zerocopy::FromZeros;
+    use std::sync::{Arc, LazyLock};
 
-    use super::set_of;
-    use crate::fuse::ring::wire::{SetattrIn, fattr};
+    use proptest::collection::vec;
+    use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+    use rustix::io::Errno;
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::{Body, Server, set_of};
+    use crate::fuse::ring::request::Request;
+    use crate::fuse::ring::wire::{InHeader, SetattrIn, fattr};
     use crate::model::Timestamp;
-    use crate::vfs::SetAttrIn;
+    use crate::repo::{Repo, RepoOptions};
+    use crate::vfs::{SetAttrIn, Vfs};
+
+    /// A server of a store of its own, which goes with the process.
+    static SERVER: LazyLock<(tempfile::TempDir, Server)> = LazyLock::new(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = Repo::open(&dir.path().join("store"), RepoOptions::default()).unwrap();
+        (dir, Server::new(Arc::new(Vfs::live(Arc::new(repo), (0, 0)))))
+    });
+
+    /// Words of which many mean something: small numbers, and whatever bytes.
+    fn words(most: usize) -> impl Strategy<Value = Vec<u8>> {
+        let word = prop_oneof![3 => 0..70_u64, 1 => any::<u64>(), 1 => Just(u64::MAX)];
+        vec(word, 0..most).prop_map(|words| words.iter().flat_map(|w| w.to_ne_bytes()).collect())
+    }
+
+    fn header() -> impl Strategy<Value = InHeader> {
+        // The live tree, the control files, and the snapshots have numbers of their own.
+        let bits = prop_oneof![4 => Just(0), 1 => Just(1_u64 << 62), 1 => Just(1_u64 << 63)];
+        (0..64_u32, 0..12_u64, bits).prop_map(|(opcode, nodeid, bits)| InHeader {
+            opcode,
+            nodeid: nodeid | bits,
+            ..InHeader::new_zeroed()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_that_come_as_a_request_make_it_panic(
+            header in header(),
+            mut rest in words(20),
+            name in "[a-c]{0,2}",
+            cut in any::<u16>(),
+        ) {
+            rest.extend_from_slice(name.as_bytes());
+            rest.extend_from_slice(&[0, b'x', 0]);
+            let whole = [header.as_bytes(), &rest].concat();
+            let (_, server) = &*SERVER;
+            for len in [whole.len(), usize::from(cut) % whole.len()] {
+                if let Some(request) = Request::from_message(&whole[..len]) {
+                    // Past what catches a panic.
+                    let _ = server.serve(&request, &mut Body::new());
+                }
+                let (structure, payload) = rest.split_at(usize::from(cut) % rest.len());
+                let request = Request::from_parts(header, structure, payload);
+                let _ = server.serve(&request, &mut Body::new());
+            }
+        }
+    }
 
     const NOW: Timestamp = Timestamp { secs: 100, nanos: 5 };
 

@@ -29,6 +29,9 @@ use crate::fuse::notify::KernelNotify;
 use crate::fuse::settings;
 use crate::vfs::Vfs;
 
+/// What this way of requests is called.
+pub(in crate::fuse) const TRANSPORT: &str = "ring";
+
 /// Why a mount is not served through rings.
 #[derive(Debug)]
 pub(in crate::fuse) enum RingFailure {
@@ -68,6 +71,7 @@ struct Mounted {
 pub(in crate::fuse) struct RingSession {
     device: Arc<Device>,
     server: Arc<Server>,
+    pool: Pool,
     threads: Vec<Thread>,
     mounted: Mounted,
 }
@@ -105,7 +109,8 @@ impl RingSession {
         let notify = KernelNotify::start(device.clone()).map_err(setup)?;
         let server = Arc::new(Server::new(Arc::clone(vfs)));
         let pool = Pool::begin(&server).map_err(setup)?;
-        let means = Means { device: Arc::clone(&device), server: Arc::clone(&server), pool };
+        let (told, asked) = (Arc::clone(&device), Arc::clone(&server));
+        let means = Means { device: told, server: asked, pool: pool.clone() };
         let Queues { mut threads } = queues;
         let last = threads.pop();
         for thread in &mut threads {
@@ -114,16 +119,17 @@ impl RingSession {
         // With the last queue the kernel begins to ask, and to believe what it is told. Up to there
         // another transport can still take the mount over, and tell the kernel what has changed.
         vfs.set_notify(Arc::new(notify));
+        vfs.set_transport(TRANSPORT);
         if let Some(mut thread) = last {
             thread.connect(&means, &mounted).map_err(MountError::Serve)?;
             threads.push(thread);
         }
-        Ok(Self { device, server, threads, mounted })
+        Ok(Self { device, server, pool, threads, mounted })
     }
 
     /// Answers until the mount has gone away.
     pub(in crate::fuse) fn run(self) -> io::Result<()> {
-        let served = self.device.run(&self.server);
+        let served = self.device.run(&self.server, &self.pool);
         if served.is_err() {
             self.mounted.break_off();
         }

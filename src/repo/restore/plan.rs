@@ -7,7 +7,7 @@ use crate::format::root::Root;
 use crate::model::{
     CommitId, Entry, FileKind, Ino, Name, ObjectId, ObjectSource, Op, RootId, Timestamp,
 };
-use crate::repo::RepoError;
+use crate::repo::{RepoError, unless_given_up};
 use crate::worktree::{
     ChangeKind, CommittedTree, DiffOptions, OpError, RULES_NAME, Worktree, diff_entries,
 };
@@ -36,6 +36,7 @@ pub(super) fn apply(
         }
         let options = DiffOptions { renames: false, whole_directories: false, exact: true };
         changes.extend(diff_entries(scope, was, is, src, &options)?);
+        unless_given_up()?;
     }
     let restore = Restore {
         tree,
@@ -128,11 +129,13 @@ impl Restore<'_> {
         }
         self.restore_rules(gone, &mut came, &mut changed)?;
         for path in gone.iter().rev() {
+            unless_given_up()?;
             if came.contains_key(path) || !self.stays(path)? {
                 self.remove(path)?;
             }
         }
         for (path, entry) in changed {
+            unless_given_up()?;
             if entry.meta.kind == FileKind::Directory {
                 directories.insert(path, Some(entry));
             } else {
@@ -141,6 +144,7 @@ impl Restore<'_> {
             }
         }
         for (path, entry) in came {
+            unless_given_up()?;
             if self.is_taken(&path)? {
                 continue;
             }

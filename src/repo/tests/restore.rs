@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::verify::{assert_clean, verified};
 use super::world::{new_disk, open};
 use crate::base::disk::sim::SimDisk;
+use crate::base::interrupt::{Interrupt, watching};
 use crate::model::{CommitId, EntryBody, FileKind, Ino, Name, NewNode, Op, Timestamp};
-use crate::repo::{CommitRequest, Repo, RestoreRequest};
+use crate::repo::{CommitRequest, Repo, RepoError, RestoreRequest};
 use crate::worktree::{CommittedTree, File};
 
 const LOG: Ino = Ino(2000);
@@ -152,4 +153,30 @@ fn paths_beside_a_file_that_is_written_to_all_the_time_are_restored() {
     });
     assert!(saved <= now);
     assert_eq!(now, written);
+}
+
+#[test]
+fn a_restore_and_an_undo_that_are_given_up_have_done_nothing() {
+    let disk = new_disk();
+    let repo = open(&disk).unwrap();
+    create(&repo, b"n0", LOG);
+    append(&repo);
+    let first = repo.commit(&CommitRequest::default()).unwrap();
+    append(&repo);
+    let given_up = Interrupt::given_up();
+    let restore = RestoreRequest::parse(&first.object().to_string());
+    let restored = watching(&given_up, || repo.restore(&restore));
+    assert!(matches!(restored, Err(RepoError::GivenUp)), "{restored:?}");
+    assert_eq!((repo.head(), records_now(&repo)), (Some(first), 2));
+    let restored = repo.restore(&restore).unwrap();
+    assert!(restored.saved.is_some());
+    assert_eq!(records_now(&repo), 1);
+    let undone = watching(&given_up, || repo.undo().map(|undone| undone.restored));
+    assert!(matches!(undone, Err(RepoError::GivenUp)), "{undone:?}");
+    assert_eq!((repo.head(), records_now(&repo)), (Some(first), 1));
+    drop(repo);
+    assert_clean(&verified(&disk), "given up");
+    let repo = open(&disk).unwrap();
+    repo.undo().unwrap();
+    assert_eq!(records_in(&repo, &restored.saved.unwrap()), 2);
 }
