@@ -34,7 +34,7 @@ pub struct Inode {
     pub xattrs: Xattrs,
     /// Its names: one, but for files with hard links, for the top directory, and for a file that
     /// is open and has been removed. One that never had a name has a place; see
-    /// [`nameless`](super::nameless).
+    /// `worktree::nameless`.
     pub names: Names,
     /// What depends on its kind.
     pub body: Body,
