@@ -93,9 +93,10 @@ pub struct JournalPosition {
 }
 
 impl JournalPosition {
-    /// Tells whether it lies behind a record of this segment.
-    pub fn has_begun(&self, segment: u64) -> bool {
-        self.segment == segment && self.offset > SEGMENT_HEADER_BYTES as u64
+    /// The segment that it is in, which must be there. `None` if it is that of no state: there may
+    /// be no journal yet.
+    pub fn named(&self) -> Option<u64> {
+        (*self != Self::default()).then_some(self.segment)
     }
 
     /// Where in a segment, which is this one or comes later, the records behind it begin.
