@@ -8,7 +8,8 @@
 //! not what is in it: records that follow tell that as well.
 
 use std::io;
-use std::vec::IntoIter;
+use std::iter::Copied;
+use std::slice::Iter;
 
 use super::JournalError;
 use super::check::SegmentDamage;
@@ -61,7 +62,7 @@ pub(super) struct Chain<'a> {
     from: JournalPosition,
     mode: OpenMode,
     /// Those that are left.
-    numbers: IntoIter<u64>,
+    numbers: Copied<Iter<'a, u64>>,
     /// The one that has to come next.
     named: Option<u64>,
     /// The last segment that is known to have durable records, and where these end.
@@ -73,13 +74,13 @@ impl<'a> Chain<'a> {
     /// `numbers` are those of the segments that there are.
     pub(super) fn new(
         segments: &'a Segments,
-        numbers: &[u64],
+        numbers: &'a [u64],
         from: JournalPosition,
         mode: OpenMode,
     ) -> Result<Self, JournalError> {
         let durable = durable_end(segments, numbers)?;
         let first = numbers.partition_point(|number| *number < from.segment);
-        let numbers = numbers[first..].to_vec().into_iter();
+        let numbers = numbers[first..].iter().copied();
         let (named, seq) = (from.named(), from.seq);
         Ok(Self { segments, from, mode, numbers, named, durable, seq })
     }

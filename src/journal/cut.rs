@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::writer::{Amount, Tail, Urgency};
+use super::writer::{Active, Amount, Urgency};
 use super::{Journal, JournalError};
 use crate::format::journal::SEGMENT_HEADER_BYTES;
 use crate::format::worktree::JournalPosition;
@@ -24,7 +24,8 @@ impl Journal {
         let mut tail = self.tail.lock();
         let number = tail.active.as_ref().map(|active| active.segment.number);
         let failed = tail.failure.as_ref().map(|(failed, _)| *failed);
-        if number.is_none() || number <= failed {
+        // No number is less than any.
+        if number <= failed {
             // Behind another one, that which was made ahead would come too early for its number.
             let segment = match tail.ready.take() {
                 Some(segment) => segment,
@@ -32,7 +33,11 @@ impl Journal {
             };
             tail.begin(segment);
         }
-        Ok(Point { position: tail.position(), written: tail.written })
+        let Some(Active { segment, end }) = &tail.active else {
+            unreachable!("there is none only before the first is begun");
+        };
+        let position = JournalPosition { segment: segment.number, offset: *end, seq: tail.seq };
+        Ok(Point { position, written: tail.written })
     }
 
     /// Drops what lies before a point: a durable state has all of it. This mends a journal that
@@ -67,10 +72,10 @@ impl Journal {
             return;
         }
         // It would come too early for its number, and its room may be all that there is.
-        if let Some(ready) = tail.ready.take() {
-            if let Err(error) = self.segments.remove(ready.number) {
-                log::warn!("{error}");
-            }
+        if let Some(ready) = tail.ready.take()
+            && let Err(error) = self.segments.remove(ready.number)
+        {
+            log::warn!("{error}");
         }
         match self.segments.create_bare(tail.next_number) {
             Ok(segment) => {
@@ -105,15 +110,5 @@ impl Journal {
             self.completed.wait(&mut tail);
         }
         tail.check()
-    }
-}
-
-impl Tail {
-    fn position(&self) -> JournalPosition {
-        let (segment, offset) = match &self.active {
-            Some(active) => (active.segment.number, active.end),
-            None => (self.begin_min, SEGMENT_HEADER_BYTES as u64),
-        };
-        JournalPosition { segment, offset, seq: self.seq }
     }
 }

@@ -21,11 +21,11 @@ impl Journal {
     ) -> Result<Option<PathBuf>, JournalError> {
         let segments = Segments::open(disk, dir)?;
         let numbers = segments.numbers()?;
-        let mut chain = Chain::new(&segments, &numbers, from, OpenMode::Read)?;
-        let loss = loop {
+        let mut chain = Chain::new(&segments, &numbers, from, OpenMode::Write)?;
+        let (loss, durable) = loop {
             let mut reader = match chain.next()? {
                 Step::Segment(reader) => reader,
-                Step::Lost(loss) => break loss,
+                Step::Lost(loss) => break (loss, u64::MAX),
                 Step::End => return Ok(None),
             };
             while reader.next()?.is_some() {}
@@ -33,18 +33,18 @@ impl Journal {
                 continue;
             }
             if let Some(loss) = chain.read(&reader) {
-                break loss;
+                break (loss, reader.complete_end());
             }
             if reader.is_cut() {
                 return Ok(None);
             }
             // The end of the journal will say that all before it is durable.
-            reader.sync()?;
+            reader.finish()?;
         };
         segments.remove_all(numbers.iter().rev().take_while(|number| **number > loss.number))?;
         // Where nothing is left, one that can be gone on with takes the place of what is named.
         let end = loss.at.unwrap_or(0).max(from.start_in(loss.number));
-        segments.end_at(loss.number, end)?;
+        segments.end_at(loss.number, end, durable.min(end))?;
         Ok(Some(segments.path(loss.number)))
     }
 }

@@ -228,7 +228,7 @@ impl SegmentReader {
 
     /// Where a record does not check that was durable, if one does not, after all were read.
     pub(super) fn lost(&self, durable: Option<(u64, u64)>) -> Option<u64> {
-        let first = self.incomplete.first().map_or(self.at, |(at, ..)| *at);
+        let first = self.complete_end();
         let end = match durable {
             Some((number, end)) if number == self.number => end,
             Some((number, _)) if number > self.number => match self.next {
@@ -244,6 +244,11 @@ impl SegmentReader {
         // What was never completed has its place all the same.
         let is_short = self.whole && self.is_short();
         if first < end { Some(first) } else { (has_lost_header || is_short).then_some(self.at) }
+    }
+
+    /// Where the first record begins that was never completed, or all end.
+    pub(super) fn complete_end(&self) -> u64 {
+        self.incomplete.first().map_or(self.at, |(at, ..)| *at)
     }
 
     /// Tells whether records were written behind those that there are.
@@ -313,17 +318,12 @@ impl SegmentReader {
         let next = encode_next(NextSegment { number, end: self.at });
         let written = self.file.write_all_at(&next, NEXT_AT as u64);
         written.map_err(|error| failed("writing to the header of", &self.path, error))?;
-        self.sync()
-    }
-
-    /// Makes what there is of it durable.
-    pub(super) fn sync(&self) -> Result<(), JournalError> {
         self.file.sync_data().map_err(|error| failed("syncing", &self.path, error))
     }
 
     /// Leaves the segment so that it reads the same under any circumstances. Returns whether the
     /// journal ends here, because of the end of the machine.
-    fn finish(&mut self) -> Result<bool, JournalError> {
+    pub(super) fn finish(&mut self) -> Result<bool, JournalError> {
         let is_cut = self.is_cut();
         let incomplete = std::mem::take(&mut self.incomplete);
         for (at, seq, header) in &incomplete {

@@ -158,15 +158,15 @@ impl Segments {
         bytes
     }
 
-    /// Ends a segment at an offset, and makes it if it is not there. What comes before that is known
-    /// to be durable. Durable on return.
-    pub(super) fn end_at(&self, number: u64, end: u64) -> Result<(), JournalError> {
+    /// Ends a segment at an offset, and makes it if it is not there. What is known to be durable is
+    /// what comes before another one. Durable on return.
+    pub(super) fn end_at(&self, number: u64, end: u64, durable: u64) -> Result<(), JournalError> {
         let path = self.path(number);
         let end_it = || {
             let file = self.disk.open(&path, OpenMode::Create)?;
             // What lies behind that would be damage as soon as the header is sound.
             file.set_len(end)?;
-            file.write_all_at(&self.header(number, Some(end)), 0)?;
+            file.write_all_at(&self.header(number, Some(durable)), 0)?;
             file.sync_data()?;
             self.disk.sync_dir(&self.dir)
         };

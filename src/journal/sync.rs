@@ -64,7 +64,9 @@ impl Journal {
             self.sync_segment(segment)?;
         }
         if let Some(segment) = active {
-            if !full.is_empty() {
+            // Of one that was begun meanwhile, records before it may lack their payloads.
+            let was_active = end.as_ref().is_some_and(|(end, _)| end.number == segment.number);
+            if was_active && !full.is_empty() {
                 note_durable(&segment, SEGMENT_HEADER_BYTES as u64);
             }
             self.sync_segment(&segment)?;

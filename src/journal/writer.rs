@@ -21,7 +21,7 @@ pub(super) struct Tail {
     pub(super) next_number: u64,
     /// Segments that are begun from now on have this number at least. That of one which is being made
     /// ahead may be lower than `next_number`.
-    pub(super) begin_min: u64,
+    begin_min: u64,
     /// The number that the next record gets.
     pub(super) seq: u64,
     /// Records whose payload is on its way.
