@@ -81,7 +81,7 @@ pub enum JournalError {
         detail: String,
     },
     /// A segment is not there, though a state of the worktree or the segment before names it.
-    #[error("{} is lost: {detail}", file.display())]
+    #[error("{}: {detail}", file.display())]
     Missing {
         /// The segment.
         file: PathBuf,
