@@ -20,7 +20,8 @@
 //! the name of a file with rules.
 //!
 //! `segment`, `offset` and `seq` tell where in the journal the operations begin that the state does
-//! not have: the number of the segment, the offset in it, the number of the record. `commits`
+//! not have: the number of the segment, which is there for as long as the state is the last one, the
+//! offset in it, the number of the record. `commits`
 //! and `sum` are the tally of the commits that had been listed when the state was written, those
 //! that were dropped since among them: see `format::commit_log`. `heads` are those of the blocks that
 //! tell who changed what since the head: see `format::provenance`.
