@@ -38,7 +38,7 @@ Examples:
   vst verify --store work.store         one that is not mounted
   vst verify --store work.store --repair
 
-What --repair cannot mend are objects of which no good copy is left. A journal ends before its damage, and what was done after that since the last checkpoint is given up. The list of
+What --repair cannot mend are objects of which no good copy is left. A journal ends before its damage, or before a file that is missing, and what was done after that since the last checkpoint is given up. The list of
 commits is rebuilt from the commits that are in the store, among them ones that `vst gc`
 dropped and has not taken away yet.";
 

@@ -1,11 +1,11 @@
 //! A segment of the journal: a header and records, one after the other.
 //!
-//! All numbers are little-endian, all checksums CRC-32C. Header, 64 bytes:
+//! All numbers are little-endian, all checksums CRC-32C. Header, 88 bytes:
 //!
 //! | at | bytes | |
 //! |---|---|---|
 //! | 0 | 8 | `vst jrnl` |
-//! | 8 | 4 | version, 3 |
+//! | 8 | 4 | version, 4 |
 //! | 12 | 4 | zero |
 //! | 16 | 8 | number of the segment |
 //! | 24 | 16 | what tells this run of the machine from others (the kernel's boot id) |
@@ -14,11 +14,20 @@
 //! | 48 | 8 | offset up to which the segment is known to be durable |
 //! | 56 | 4 | zero |
 //! | 60 | 4 | checksum of the 12 bytes before |
+//! | 64 | 8 | number of the next segment |
+//! | 72 | 8 | offset at which the records of this one end |
+//! | 80 | 4 | zero |
+//! | 84 | 4 | checksum of the 20 bytes before |
 //!
-//! The last 16 bytes are written after each sync, and come to the disk with the next one at the
+//! The 16 bytes at 48 are written after each sync, and come to the disk with the next one at the
 //! latest. Where they do not check, because nothing was synced yet or the writer was interrupted,
 //! nothing is known. What does not check before that offset is damage; behind it, it may be what
-//! the end of the machine has left. And all segments before one that has durable records are.
+//! the end of the machine has left. And all segments before one that says so are durable: it says
+//! at the end of its header that only they are.
+//!
+//! The last 24 bytes are written when the next segment is durable, and before a record is in it.
+//! So one that is named and not there is lost. Where they do not check, no other is named, and one
+//! follows if its records do.
 //!
 //! Record, 16 bytes, its fields and its payload:
 //!
@@ -62,16 +71,20 @@ use crate::base::limits::{AUTHOR_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::model::{CommitId, Deed, ObjectId, Timestamp, Writer};
 
 /// Length of the header of a segment.
-pub const SEGMENT_HEADER_BYTES: usize = 64;
+pub const SEGMENT_HEADER_BYTES: usize = 88;
 /// Where in the header it stands how far the segment is durable.
 pub const DURABLE_AT: usize = 48;
 /// Length of that.
 pub const DURABLE_BYTES: usize = 16;
+/// Where in the header the next segment stands.
+pub const NEXT_AT: usize = 64;
+/// Length of that.
+pub const NEXT_BYTES: usize = 24;
 /// Length of what stands before the fields of a record.
 pub const RECORD_HEADER_BYTES: usize = 16;
 
 const MAGIC: &[u8; 8] = b"vst jrnl";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 const VOID: u8 = 0;
 const OPS: u8 = 1;
@@ -142,8 +155,18 @@ pub struct SegmentHeader {
     pub boot_id: [u8; 16],
 }
 
+/// What comes behind a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextSegment {
+    /// The number of the next one.
+    pub number: u64,
+    /// Where the records of the one before end.
+    pub end: u64,
+}
+
 impl SegmentHeader {
-    /// Writes the header of a segment of which nothing is known to be durable.
+    /// Writes the header of a segment of which nothing is known to be durable, and behind which no
+    /// other one comes.
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
@@ -182,9 +205,27 @@ pub fn encode_durable(offset: u64) -> [u8; DURABLE_BYTES] {
 
 /// Up to which offset a segment is durable, as far as its header tells.
 pub fn decode_durable(header: &[u8; SEGMENT_HEADER_BYTES]) -> Option<u64> {
-    let bytes = &header[DURABLE_AT..];
+    let bytes = &header[DURABLE_AT..][..DURABLE_BYTES];
     let offset = u64::from_le_bytes(std::array::from_fn(|i| bytes[i]));
     (encode_durable(offset) == *bytes).then_some(offset)
+}
+
+/// Says what comes behind a segment.
+pub fn encode_next(next: NextSegment) -> [u8; NEXT_BYTES] {
+    let mut bytes = [0; NEXT_BYTES];
+    bytes[..8].copy_from_slice(&next.number.to_le_bytes());
+    bytes[8..16].copy_from_slice(&next.end.to_le_bytes());
+    let sum = crc32c::crc32c(&bytes[..20]);
+    bytes[20..].copy_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+/// What comes behind a segment, if its header names one.
+pub fn decode_next(header: &[u8; SEGMENT_HEADER_BYTES]) -> Option<NextSegment> {
+    let bytes = &header[NEXT_AT..][..NEXT_BYTES];
+    let number_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+    let next = NextSegment { number: number_at(0), end: number_at(8) };
+    (encode_next(next) == *bytes).then_some(next)
 }
 
 impl RecordHeader {

@@ -23,7 +23,8 @@
 //! the name of a file with rules.
 //!
 //! `segment`, `offset` and `seq` tell where in the journal the operations begin that the state does
-//! not have: the number of the segment, the offset in it, the number of the record. `commits`
+//! not have: the number of the segment, which is there for as long as the state is the last one, the
+//! offset in it, the number of the record. `commits`
 //! and `sum` are the tally of the commits that had been listed when the state was written, those
 //! that were dropped since among them: see `format::commit_log`. `heads` are those of the blocks that
 //! tell who changed what since the head: see `format::provenance`.
@@ -100,9 +101,10 @@ pub struct JournalPosition {
 }
 
 impl JournalPosition {
-    /// Tells whether it lies behind a record of this segment.
-    pub fn has_begun(&self, segment: u64) -> bool {
-        self.segment == segment && self.offset > SEGMENT_HEADER_BYTES as u64
+    /// The segment that it is in, which must be there. `None` if it is that of no state: there may
+    /// be no journal yet.
+    pub fn named(&self) -> Option<u64> {
+        (*self != Self::default()).then_some(self.segment)
     }
 
     /// Where in a segment, which is this one or comes later, the records behind it begin.

@@ -8,11 +8,11 @@
 //! nothing, since then anything may be missing: such a journal ends where it does not check. But
 //! what lies before the place up to which it is known to be durable is there, or damaged.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::recover::{LOST, SegmentReader, durable_end};
+use super::chain::{Chain, Loss, Step};
+use super::recover::SegmentReader;
 use super::segment::Segments;
 use super::{Journal, JournalError};
 use crate::base::disk::{Disk, OpenMode};
@@ -29,8 +29,8 @@ const SEARCH_BYTES: u64 = 1024 * 1024;
 pub struct SegmentDamage {
     /// The segment.
     pub file: PathBuf,
-    /// Where in it.
-    pub offset: u64,
+    /// Where in it, if it is there.
+    pub offset: Option<u64>,
     /// What is wrong.
     pub detail: String,
 }
@@ -46,51 +46,56 @@ impl Journal {
     ) -> Result<Vec<SegmentDamage>, JournalError> {
         let segments = Segments::open(disk, dir)?;
         let mut found = Vec::new();
-        let mut seq = from.seq;
         let numbers = segments.numbers()?;
-        let durable = durable_end(&segments, &numbers)?;
-        for number in numbers.into_iter().filter(|number| *number >= from.segment) {
-            let start = from.start_in(number);
-            let reader = match SegmentReader::open(&segments, number, OpenMode::Read, start, seq) {
-                Err(JournalError::Io { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound =>
-                {
-                    continue;
-                }
-                opened => opened?,
-            };
-            let file = segments.path(number);
-            let Some(mut reader) = reader else {
-                if from.has_begun(number) {
-                    found.push(SegmentDamage { file, offset: 0, detail: LOST.to_owned() });
-                }
-                continue;
-            };
-            if reader.header_damaged {
-                // Whoever made it may have been killed before it wrote the header.
-                if last_written(&mut reader, SEGMENT_HEADER_BYTES as u64)?.is_none() {
-                    continue;
-                }
-                let detail = "the header of the segment is damaged".to_owned();
-                found.push(SegmentDamage { file: file.clone(), offset: 0, detail });
-            }
-            match fault(&mut reader, durable)? {
-                Some((offset, detail)) => {
-                    found.push(SegmentDamage { file, offset, detail });
+        let mut chain = Chain::new(&segments, &numbers, from, OpenMode::Read)?;
+        loop {
+            let mut reader = match chain.next()? {
+                Step::Segment(reader) => reader,
+                Step::Lost(loss) => {
+                    found.push(loss.damage(&segments));
                     break;
                 }
-                None => seq = reader.seq,
+                Step::End => break,
+            };
+            let file = segments.path(reader.number);
+            // Whoever made one that nobody names may have been killed before it wrote the header.
+            let has_lost_header = reader.header_damaged
+                && (reader.is_named
+                    || last_written(&mut reader, SEGMENT_HEADER_BYTES as u64)?.is_some());
+            match fault(&mut reader, &mut chain)? {
+                Some(Fault::Lost(loss)) => {
+                    found.push(loss.damage(&segments));
+                    break;
+                }
+                Some(Fault::At(offset, detail)) => {
+                    found.push(SegmentDamage { file, offset: Some(offset), detail });
+                    break;
+                }
+                None if has_lost_header => {
+                    let detail = "the header of the segment is damaged".to_owned();
+                    found.push(SegmentDamage { file, offset: Some(0), detail });
+                }
+                None => {}
+            }
+            if reader.is_cut() {
+                break;
             }
         }
         Ok(found)
     }
 }
 
+/// What is wrong with a segment.
+enum Fault {
+    /// What was there is lost.
+    Lost(Loss),
+    /// There is something at an offset that no writer leaves.
+    At(u64, String),
+}
+
 /// The first thing that is wrong with the records of a segment, unless it is what a writer leaves.
-fn fault(
-    reader: &mut SegmentReader,
-    durable: Option<(u64, u64)>,
-) -> Result<Option<(u64, String)>, JournalError> {
+fn fault(reader: &mut SegmentReader, chain: &mut Chain<'_>) -> Result<Option<Fault>, JournalError> {
+    let said = |at, detail: &str| Ok(Some(Fault::At(at, detail.to_owned())));
     let mut mark = 0;
     loop {
         match reader.next() {
@@ -99,18 +104,17 @@ fn fault(
                 // A commit waits for every payload before its mark.
                 let lost = reader.incomplete.first().filter(|(_, seq, _)| *seq < mark);
                 if let Some((at, ..)) = lost {
-                    return Ok(Some((*at, PAYLOAD.to_owned())));
+                    return said(*at, PAYLOAD);
                 }
             }
             Ok(Some(_)) => {}
             Ok(None) => break,
-            Err(JournalError::Corrupt { offset, detail, .. }) => return Ok(Some((offset, detail))),
+            Err(JournalError::Corrupt { offset, detail, .. }) => return said(offset, &detail),
             Err(error) => return Err(error),
         }
     }
-    let said = |at, detail: &str| Ok(Some((at, detail.to_owned())));
-    if let Some(at) = reader.lost(durable) {
-        return said(at, LOST);
+    if let Some(loss) = reader.counts().then(|| chain.read(reader)).flatten() {
+        return Ok(Some(Fault::Lost(loss)));
     }
     if !reader.whole && !reader.header_damaged {
         return Ok(None);

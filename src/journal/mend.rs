@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::recover::{SegmentReader, durable_end};
-use super::segment::{Segments, failed};
+use super::chain::{Chain, Step};
+use super::segment::Segments;
 use super::{Journal, JournalError};
 use crate::base::disk::{Disk, OpenMode};
-use crate::format::journal::{DURABLE_AT, SEGMENT_HEADER_BYTES, encode_durable};
 use crate::format::worktree::JournalPosition;
 
 impl Journal {
@@ -22,43 +21,30 @@ impl Journal {
     ) -> Result<Option<PathBuf>, JournalError> {
         let segments = Segments::open(disk, dir)?;
         let numbers = segments.numbers()?;
-        let durable = durable_end(&segments, &numbers)?;
-        let mut seq = from.seq;
-        for number in numbers.iter().copied().filter(|number| *number >= from.segment) {
-            let start = from.start_in(number);
-            let at = match SegmentReader::open(&segments, number, OpenMode::Read, start, seq)? {
-                None => from.has_begun(number).then_some(0),
-                Some(mut reader) => {
-                    while reader.next()?.is_some() {}
-                    seq = reader.seq;
-                    reader.lost(durable)
-                }
+        let mut chain = Chain::new(&segments, &numbers, from, OpenMode::Write)?;
+        let (loss, durable) = loop {
+            let mut reader = match chain.next()? {
+                Step::Segment(reader) => reader,
+                Step::Lost(loss) => break (loss, u64::MAX),
+                Step::End => return Ok(None),
             };
-            if let Some(at) = at {
-                let later = numbers.iter().rev().take_while(|later| **later > number);
-                later.into_iter().try_for_each(|later| segments.remove(*later))?;
-                end_at(&segments, number, at)?;
-                return Ok(Some(segments.path(number)));
+            while reader.next()?.is_some() {}
+            if !reader.counts() {
+                continue;
             }
-        }
-        Ok(None)
-    }
-}
-
-/// Ends a segment here, which is the last one.
-fn end_at(segments: &Segments, number: u64, at: u64) -> Result<(), JournalError> {
-    if at <= SEGMENT_HEADER_BYTES as u64 {
-        segments.remove(number)?;
-    } else {
-        let path = segments.path(number);
-        let end = || {
-            let file = segments.disk.open(&path, OpenMode::Write)?;
-            file.write_all_at(&encode_durable(at), DURABLE_AT as u64)?;
-            file.set_len(at)?;
-            file.sync_data()
+            if let Some(loss) = chain.read(&reader) {
+                break (loss, reader.complete_end());
+            }
+            if reader.is_cut() {
+                return Ok(None);
+            }
+            // The end of the journal will say that all before it is durable.
+            reader.finish()?;
         };
-        end().map_err(|error| failed("ending", &path, error))?;
+        segments.remove_all(numbers.iter().rev().take_while(|number| **number > loss.number))?;
+        // Where nothing is left, one that can be gone on with takes the place of what is named.
+        let end = loss.at.unwrap_or(0).max(from.start_in(loss.number));
+        segments.end_at(loss.number, end, durable.min(end))?;
+        Ok(Some(segments.path(loss.number)))
     }
-    let synced = segments.disk.sync_dir(&segments.dir);
-    synced.map_err(|error| failed("syncing", &segments.dir, error))
 }

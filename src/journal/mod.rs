@@ -18,14 +18,17 @@
 //! Recovery knows two cases. In the same run of the machine the page cache is whole: a record that
 //! was not completed was never acknowledged, and is passed over. After a power loss the journal
 //! ends at the first record that does not check, which gives an exact earlier state. In both, a
-//! record that was durable and does not check is damage, and nothing is recovered until somebody
-//! has [given up](Journal::end_before_damage) what comes after it.
+//! record that was durable and does not check is damage, as is a segment that is not there and has
+//! been named, and nothing is recovered until somebody has
+//! [given up](Journal::end_before_damage) what comes after it.
 //!
 //! Locks, in the order in which they are taken: `sync`, `tail`. Neither is held while the other's
 //! condition is waited for, and no disk is waited for under either, but when a new segment has to
 //! be made at once.
 
+mod chain;
 mod check;
+mod cut;
 mod mend;
 mod recover;
 mod segment;
@@ -44,8 +47,9 @@ use self::writer::Tail;
 use crate::base::sync::{Condvar, Mutex};
 
 pub use self::check::SegmentDamage;
+pub use self::cut::Point;
 pub use self::recover::Recovered;
-pub use self::writer::{Point, RecordBuffer, Ticket, Urgency};
+pub use self::writer::{RecordBuffer, Ticket, Urgency};
 
 /// Why the journal cannot be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -76,6 +80,14 @@ pub enum JournalError {
         /// What is wrong.
         detail: String,
     },
+    /// A segment is not there, though a state of the worktree or the segment before names it.
+    #[error("{}: {detail}", file.display())]
+    Missing {
+        /// The segment.
+        file: PathBuf,
+        /// What that means.
+        detail: &'static str,
+    },
     /// A segment was written by a newer program.
     #[error("{} has a format that this vst does not know: use a newer one", file.display())]
     UnknownFormat {
@@ -99,7 +111,7 @@ impl JournalError {
             Self::Io { source, .. } | Self::NoRoom { source, .. } | Self::Failed { source, .. } => {
                 Some(source)
             }
-            Self::Corrupt { .. } | Self::UnknownFormat { .. } => None,
+            Self::Corrupt { .. } | Self::Missing { .. } | Self::UnknownFormat { .. } => None,
         }
     }
 }

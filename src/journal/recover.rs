@@ -1,11 +1,10 @@
 //! Reading a journal again after its writer has ended, in whatever way.
 
-use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::chain::{Chain, Step};
 use super::segment::{Segments, failed};
 use super::sync::SyncState;
 use super::writer::Tail;
@@ -14,8 +13,8 @@ use crate::base::disk::{Disk, DiskFile, OpenMode};
 use crate::base::limits::{JOURNAL_COMMIT_COST, JOURNAL_SEGMENT_BYTES_MAX};
 use crate::base::sync::{Condvar, Mutex};
 use crate::format::journal::{
-    RECORD_HEADER_BYTES, Record, RecordHeader, SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader,
-    decode_durable, decode_record, seal_record, void_fields,
+    NEXT_AT, NextSegment, RECORD_HEADER_BYTES, Record, RecordHeader, SEGMENT_HEADER_BYTES,
+    SegmentError, SegmentHeader, decode_next, decode_record, encode_next, seal_record, void_fields,
 };
 use crate::format::worktree::JournalPosition;
 
@@ -36,9 +35,16 @@ pub struct Recovered {
 }
 
 impl Journal {
-    /// Tells whether nothing is left in the directory of a journal, as after its [close](Self::close).
+    /// Tells whether there is no record in the directory of a journal, as after its
+    /// [close](Self::close).
     pub fn is_closed(disk: &Arc<dyn Disk>, dir: &std::path::Path) -> Result<bool, JournalError> {
-        Ok(Segments::open(disk, dir)?.numbers()?.is_empty())
+        let segments = Segments::open(disk, dir)?;
+        for number in segments.numbers()? {
+            if segments.has_begun(number)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Opens the journal in a directory and hands every record from a position on to `replay`, in
@@ -54,27 +60,22 @@ impl Journal {
     ) -> Result<(Self, Recovered), E> {
         let segments = Segments::open(disk, dir)?;
         let numbers = segments.numbers()?;
-        let durable = durable_end(&segments, &numbers)?;
         let next_number = numbers.last().map_or(0, |last| last + 1).max(from.segment + 1);
+        let (older, numbers) =
+            numbers.split_at(numbers.partition_point(|number| *number < from.segment));
+        older.iter().try_for_each(|number| segments.remove(*number))?;
+        let mut chain = Chain::new(&segments, numbers, from, OpenMode::Write)?;
         let mut found = Recovered::default();
-        let (mut seq, mut cost) = (from.seq, 0);
-        let mut kept = VecDeque::new();
+        let mut cost = 0;
+        let mut full = VecDeque::new();
         let mut last: Option<SegmentReader> = None;
-        let mut cut = false;
-        for number in numbers {
-            if number < from.segment || cut {
-                segments.remove(number)?;
-                continue;
-            }
-            let start = from.start_in(number);
-            let opened = SegmentReader::open(&segments, number, OpenMode::Write, start, seq)?;
-            let Some(mut reader) = opened else {
-                if from.has_begun(number) {
-                    return Err(lost(segments.path(number), 0).into());
-                }
-                segments.remove(number)?;
-                continue;
+        while !found.cut {
+            let mut reader = match chain.next()? {
+                Step::Segment(reader) => reader,
+                Step::Lost(loss) => return Err(loss.error(&segments).into()),
+                Step::End => break,
             };
+            let (start, seq) = (reader.at, reader.seq);
             while let Some(record) = reader.next()? {
                 cost += if matches!(record, Record::Commit(_)) { JOURNAL_COMMIT_COST } else { 1 };
                 match record {
@@ -82,28 +83,31 @@ impl Journal {
                     record => replay(record)?,
                 }
             }
-            if let Some(at) = reader.lost(durable) {
-                return Err(lost(reader.path, at).into());
+            if !reader.counts() {
+                continue;
             }
-            let records = reader.seq - seq;
-            found.records += records;
+            if let Some(loss) = chain.read(&reader) {
+                return Err(loss.error(&segments).into());
+            }
+            found.records += reader.seq - seq;
             found.bytes += reader.at - start;
             found.void += reader.incomplete.len() as u64;
-            seq = reader.seq;
-            if records == 0 && number != from.segment {
-                // What follows could only be what a dead writer had made ahead, or what lies
-                // behind a gap.
-                segments.remove(number)?;
-            } else {
-                cut = reader.finish()?;
-                kept.extend(last.replace(reader).map(|before| (before.number, before.at)));
+            found.cut = reader.finish()?;
+            if let Some(before) = last.as_ref().filter(|_| !reader.is_named) {
+                before.name_next(reader.number)?;
             }
+            full.extend(last.replace(reader).map(|before| (before.number, before.at)));
         }
-        found.cut = cut;
+        let seq = last.as_ref().map_or(from.seq, |last| last.seq);
         let active = last.map(|SegmentReader { number, file, at, .. }| {
             segments.resume(number, file, at).map(|segment| (segment, at))
         });
-        let mut tail = Tail::new(next_number, seq, active.transpose()?, kept);
+        let active = active.transpose()?;
+        // Not before the last one names none of them.
+        let mut kept: Vec<u64> = full.iter().map(|(number, _)| *number).collect();
+        kept.extend(active.as_ref().map(|(segment, _)| segment.number));
+        segments.remove_all(numbers.iter().filter(|number| !kept.contains(number)))?;
+        let mut tail = Tail::new(next_number, seq, active, full);
         tail.count_found(found.records, found.bytes, cost);
         if segments.is_in_doubt() {
             tail.doubt();
@@ -120,42 +124,14 @@ impl Journal {
     }
 }
 
-/// The last segment with records that are known to be durable, and where these end.
-pub(super) fn durable_end(
-    segments: &Segments,
-    numbers: &[u64],
-) -> Result<Option<(u64, u64)>, JournalError> {
-    for number in numbers.iter().rev() {
-        let path = segments.path(*number);
-        let read = || -> io::Result<Option<u64>> {
-            let file = match segments.disk.open(&path, OpenMode::Read) {
-                // Its writer has removed it since.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                opened => opened?,
-            };
-            let mut header = [0; SEGMENT_HEADER_BYTES];
-            if file.len()? < header.len() as u64 {
-                return Ok(None);
-            }
-            file.read_exact_at(&mut header, 0)?;
-            Ok(decode_durable(&header))
-        };
-        if let Some(offset) = read().map_err(|error| failed("reading", &path, error))? {
-            return Ok(Some((*number, offset)));
-        }
-    }
-    Ok(None)
-}
-
-pub(super) const LOST: &str = "a record that was durable is damaged or lost";
-
-fn lost(file: PathBuf, offset: u64) -> JournalError {
-    JournalError::Corrupt { file, offset, detail: LOST.to_owned() }
-}
-
 /// Reads the records of a segment.
+#[derive(Debug)]
 pub(super) struct SegmentReader {
-    number: u64,
+    pub(super) number: u64,
+    /// The state or the segment before names it.
+    pub(super) is_named: bool,
+    /// What comes behind it, if it names one.
+    pub(super) next: Option<NextSegment>,
     pub(super) path: PathBuf,
     file: Box<dyn DiskFile>,
     pub(super) file_bytes: u64,
@@ -165,6 +141,7 @@ pub(super) struct SegmentReader {
     pub(super) header_damaged: bool,
     window: Vec<u8>,
     window_at: u64,
+    start: u64,
     /// Where the next record begins.
     pub(super) at: u64,
     pub(super) seq: u64,
@@ -178,7 +155,7 @@ impl SegmentReader {
     /// `None` if the file was never begun.
     pub(super) fn open(
         segments: &Segments,
-        number: u64,
+        (number, is_named): (u64, bool),
         mode: OpenMode,
         start: u64,
         seq: u64,
@@ -209,6 +186,8 @@ impl SegmentReader {
         let (incomplete, at) = (Vec::new(), start);
         Ok(Some(Self {
             number,
+            is_named,
+            next: decode_next(&header),
             path,
             file,
             file_bytes,
@@ -216,6 +195,7 @@ impl SegmentReader {
             header_damaged,
             window,
             window_at,
+            start,
             at,
             seq,
             incomplete,
@@ -241,18 +221,44 @@ impl SegmentReader {
         Ok(self.window.get(from..from + len as usize))
     }
 
+    /// Tells whether it belongs to the journal, after all records were read.
+    pub(super) fn counts(&self) -> bool {
+        self.is_named || self.at > self.start
+    }
+
     /// Where a record does not check that was durable, if one does not, after all were read.
     pub(super) fn lost(&self, durable: Option<(u64, u64)>) -> Option<u64> {
-        let (number, end) = durable?;
-        let end = match self.number.cmp(&number) {
-            // Where its records end is not written down, but nothing follows them.
-            Ordering::Less if self.torn => u64::MAX,
-            Ordering::Less => self.at,
-            Ordering::Equal => end,
-            Ordering::Greater => return None,
+        let first = self.complete_end();
+        let end = match durable {
+            Some((number, end)) if number == self.number => end,
+            Some((number, _)) if number > self.number => match self.next {
+                Some(next) => next.end,
+                // Where its records end is not written down, but nothing follows them.
+                None if self.torn => u64::MAX,
+                None => self.at,
+            },
+            _ => 0,
         };
-        let first = self.incomplete.first().map_or(self.at, |(at, ..)| *at);
-        (first < end).then_some(first)
+        // It was made before anybody named it.
+        let has_lost_header = self.header_damaged && self.is_named && self.at == self.start;
+        // What was never completed has its place all the same.
+        let is_short = self.whole && self.is_short();
+        if first < end { Some(first) } else { (has_lost_header || is_short).then_some(self.at) }
+    }
+
+    /// Where the first record begins that was never completed, or all end.
+    pub(super) fn complete_end(&self) -> u64 {
+        self.incomplete.first().map_or(self.at, |(at, ..)| *at)
+    }
+
+    /// Tells whether records were written behind those that there are.
+    fn is_short(&self) -> bool {
+        self.next.is_some_and(|next| self.at < next.end)
+    }
+
+    /// Tells whether the journal ends here, because of the end of the machine.
+    pub(super) fn is_cut(&self) -> bool {
+        !self.whole && (self.torn || self.is_short())
     }
 
     fn header(&mut self) -> Result<Option<[u8; RECORD_HEADER_BYTES]>, JournalError> {
@@ -307,14 +313,23 @@ impl SegmentReader {
         }
     }
 
+    /// Names the segment that comes behind it. Durable on return.
+    fn name_next(&self, number: u64) -> Result<(), JournalError> {
+        let next = encode_next(NextSegment { number, end: self.at });
+        let written = self.file.write_all_at(&next, NEXT_AT as u64);
+        written.map_err(|error| failed("writing to the header of", &self.path, error))?;
+        self.file.sync_data().map_err(|error| failed("syncing", &self.path, error))
+    }
+
     /// Leaves the segment so that it reads the same under any circumstances. Returns whether the
     /// journal ends here, because of the end of the machine.
-    fn finish(&mut self) -> Result<bool, JournalError> {
+    pub(super) fn finish(&mut self) -> Result<bool, JournalError> {
+        let is_cut = self.is_cut();
         let incomplete = std::mem::take(&mut self.incomplete);
         for (at, seq, header) in &incomplete {
             self.make_void(*at, *seq, header)?;
         }
-        if self.torn {
+        if self.torn || is_cut {
             log::warn!(
                 "{} ends at offset {}: what follows was never written to the end",
                 self.path.display(),
@@ -329,7 +344,7 @@ impl SegmentReader {
             self.file.sync_data()
         };
         finish().map_err(|error| failed("finishing", &self.path, error))?;
-        Ok(self.torn && !self.whole)
+        Ok(is_cut)
     }
 
     /// Puts a record of the same length in place of one without its payload.

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! <number>.log   a segment; the number has 16 hex digits, lowercase, and rises by at least one.
-//!                Its bytes are specified in `format::journal`
+//!                The last state of the worktree names the first, each names the next one, and no
+//!                other counts. What is closed has one without records. Its bytes are specified
+//!                in `format::journal`
 //! reserve        room for a segment when the disk is full; what is in it means nothing
 //! doubt          there, and empty, while what is in the segments may not be durable though the
 //!                kernel says so
@@ -21,7 +23,10 @@ use crate::base::limits::{
     JOURNAL_RESERVE_BYTES, JOURNAL_SEGMENT_BYTES_MAX, JOURNAL_SEGMENT_BYTES_MIN,
     JOURNAL_STORED_FACTOR,
 };
-use crate::format::journal::{DURABLE_AT, SEGMENT_HEADER_BYTES, SegmentHeader, encode_durable};
+use crate::format::journal::{
+    DURABLE_AT, DURABLE_BYTES, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader,
+    encode_durable,
+};
 
 const SUFFIX: &str = ".log";
 const RESERVE: &str = "reserve";
@@ -94,13 +99,23 @@ impl Segments {
                     bytes = (bytes / 2).max(JOURNAL_SEGMENT_BYTES_MIN);
                 }
                 Err(error) => {
-                    // What matters is the error; recovery removes what has no record.
+                    // What matters is the error; recovery removes what nobody names.
                     let _ = self.disk.remove_file(&path);
                     return Err(failed("making", &path, error));
                 }
                 Ok(segment) => return Ok(segment),
             }
         }
+    }
+
+    /// Makes a segment that has no room for any record. It is durable on return.
+    pub(super) fn create_bare(&self, number: u64) -> Result<Segment, JournalError> {
+        let path = self.path(number);
+        self.try_create(number, &path, SEGMENT_HEADER_BYTES as u64).map_err(|error| {
+            // What matters is the error; recovery removes what nobody names.
+            let _ = self.disk.remove_file(&path);
+            failed("making", &path, error)
+        })
     }
 
     /// Fails like a full disk if there is no room for a segment, and for what is in it and before
@@ -128,11 +143,34 @@ impl Segments {
         file: Box<dyn DiskFile>,
         bytes: u64,
     ) -> io::Result<Segment> {
-        let header = SegmentHeader { number, boot_id: self.boot_id };
-        file.write_all_at(&header.encode(), 0)?;
+        file.write_all_at(&self.header(number, None), 0)?;
         file.sync_data()?;
         self.disk.sync_dir(&self.dir)?;
         Ok(Segment { number, path: path.to_owned(), file, bytes })
+    }
+
+    /// The header of a segment that is durable up to an offset, and names no other.
+    fn header(&self, number: u64, durable: Option<u64>) -> [u8; SEGMENT_HEADER_BYTES] {
+        let mut bytes = SegmentHeader { number, boot_id: self.boot_id }.encode();
+        if let Some(end) = durable {
+            bytes[DURABLE_AT..][..DURABLE_BYTES].copy_from_slice(&encode_durable(end));
+        }
+        bytes
+    }
+
+    /// Ends a segment at an offset, and makes it if it is not there. What is known to be durable is
+    /// what comes before another one. Durable on return.
+    pub(super) fn end_at(&self, number: u64, end: u64, durable: u64) -> Result<(), JournalError> {
+        let path = self.path(number);
+        let end_it = || {
+            let file = self.disk.open(&path, OpenMode::Create)?;
+            // What lies behind that would be damage as soon as the header is sound.
+            file.set_len(end)?;
+            file.write_all_at(&self.header(number, Some(durable)), 0)?;
+            file.sync_data()?;
+            self.disk.sync_dir(&self.dir)
+        };
+        end_it().map_err(|error| failed("ending", &path, error))
     }
 
     /// Sets room aside for when the disk is full, unless that has been done.
@@ -169,7 +207,8 @@ impl Segments {
     }
 
     /// Goes on with a segment that a process before this one wrote, up to `end`, to which it was
-    /// cut. Its room is set aside again as far as there is any.
+    /// cut. From now on it names no other. Its room is set aside again as far as there is any; one
+    /// without records gets none, and has another one begun. Durable on return.
     pub(super) fn resume(
         &self,
         number: u64,
@@ -177,7 +216,8 @@ impl Segments {
         end: u64,
     ) -> Result<Segment, JournalError> {
         let path = self.path(number);
-        let mut bytes = JOURNAL_SEGMENT_BYTES_MIN.max(end);
+        let has_records = end > SEGMENT_HEADER_BYTES as u64;
+        let mut bytes = if has_records { JOURNAL_SEGMENT_BYTES_MIN.max(end) } else { end };
         let resume = || {
             match allocate(&*file, bytes) {
                 Err(error) if is_full(&error) => bytes = end,
@@ -185,14 +225,10 @@ impl Segments {
             }
             // Records of this run of the machine count for more than those of another, all of
             // which are durable.
-            let header = SegmentHeader { number, boot_id: self.boot_id };
-            file.write_all_at(&header.encode(), 0)?;
-            file.sync_data()?;
             // Not if the kernel only says so.
-            match end > SEGMENT_HEADER_BYTES as u64 && !self.is_in_doubt() {
-                true => file.write_all_at(&encode_durable(end), DURABLE_AT as u64),
-                false => Ok(()),
-            }
+            let durable = (has_records && !self.is_in_doubt()).then_some(end);
+            file.write_all_at(&self.header(number, durable), 0)?;
+            file.sync_data()
         };
         let resumed = { resume }();
         resumed.map_err(|error| failed("going on with", &path, error))?;
@@ -215,8 +251,49 @@ impl Segments {
         }
     }
 
+    pub(super) fn is_there(&self, number: u64) -> Result<bool, JournalError> {
+        let path = self.path(number);
+        let found = self.disk.find(&path).map_err(|error| failed("looking for", &path, error))?;
+        Ok(found.is_some())
+    }
+
     pub(super) fn is_in_doubt(&self) -> bool {
         matches!(self.disk.find(&self.dir.join(DOUBT)), Ok(Some(_)))
+    }
+
+    /// Tells whether there is a record in a segment.
+    pub(super) fn has_begun(&self, number: u64) -> Result<bool, JournalError> {
+        let path = self.path(number);
+        let read = || {
+            let file = match self.disk.open(&path, OpenMode::Read) {
+                // Its writer has removed it since.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                opened => opened?,
+            };
+            let mut first = [0; RECORD_HEADER_BYTES];
+            if file.len()? < (SEGMENT_HEADER_BYTES + first.len()) as u64 {
+                return Ok(false);
+            }
+            file.read_exact_at(&mut first, SEGMENT_HEADER_BYTES as u64)?;
+            Ok(first != [0; RECORD_HEADER_BYTES])
+        };
+        read().map_err(|error| failed("reading", &path, error))
+    }
+
+    /// Removes segments that do not count, so that they do not come back.
+    pub(super) fn remove_all<'a>(
+        &self,
+        numbers: impl Iterator<Item = &'a u64>,
+    ) -> Result<(), JournalError> {
+        let mut numbers = numbers.peekable();
+        if numbers.peek().is_none() {
+            return Ok(());
+        }
+        for number in numbers {
+            self.remove(*number)?;
+        }
+        let synced = self.disk.sync_dir(&self.dir);
+        synced.map_err(|error| failed("syncing", &self.dir, error))
     }
 
     pub(super) fn remove(&self, number: u64) -> Result<(), JournalError> {

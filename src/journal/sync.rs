@@ -2,9 +2,10 @@
 //!
 //! After a sync the segment that is written to is told how far it goes, which the next sync brings
 //! to the disk: for that alone nobody waits. With it, whoever reads the journal again can tell
-//! damage from the end of what was ever durable.
+//! damage from the end of what was ever durable. That all segments before it are durable it is told
+//! in between, so that the same sync brings it to the disk.
 
-use super::segment::failed;
+use super::segment::{Segment, failed};
 use super::{Journal, JournalError};
 use crate::format::journal::{DURABLE_AT, SEGMENT_HEADER_BYTES, encode_durable};
 
@@ -56,26 +57,35 @@ impl Journal {
             self.completed.wait(&mut tail);
         }
         tail.check()?;
-        let mut segments = std::mem::take(&mut tail.unsynced);
-        segments.extend(tail.active_end().map(|(segment, _)| segment));
+        let full = std::mem::take(&mut tail.unsynced);
+        let active = tail.active_end().map(|(segment, _)| segment);
         drop(tail);
-        for segment in segments {
-            if let Err(error) = segment.file.sync_data() {
-                // The kernel takes the pages for clean from now on, though they may be lost.
-                let error = failed("syncing", &segment.path, error);
-                self.tail.lock().fail(segment.number, &error);
-                self.segments.set_doubt(true);
-                return Err(error);
+        for segment in &full {
+            self.sync_segment(segment)?;
+        }
+        if let Some(segment) = active {
+            // Of one that was begun meanwhile, records before it may lack their payloads.
+            let was_active = end.as_ref().is_some_and(|(end, _)| end.number == segment.number);
+            if was_active && !full.is_empty() {
+                note_durable(&segment, SEGMENT_HEADER_BYTES as u64);
             }
+            self.sync_segment(&segment)?;
         }
         // One without records says nothing of those before it.
-        if let Some((segment, end)) = end.filter(|(_, end)| *end > SEGMENT_HEADER_BYTES as u64)
-            && let Err(error) = segment.file.write_all_at(&encode_durable(end), DURABLE_AT as u64)
-        {
-            // Records are not in doubt for that.
-            log::warn!("{}", failed("writing to the header of", &segment.path, error));
+        if let Some((segment, end)) = end.filter(|(_, end)| *end > SEGMENT_HEADER_BYTES as u64) {
+            note_durable(&segment, end);
         }
         Ok(target)
+    }
+
+    fn sync_segment(&self, segment: &Segment) -> Result<(), JournalError> {
+        segment.file.sync_data().map_err(|error| {
+            // The kernel takes the pages for clean from now on, though they may be lost.
+            let error = failed("syncing", &segment.path, error);
+            self.tail.lock().fail(segment.number, &error);
+            self.segments.set_doubt(true);
+            error
+        })
     }
 
     /// Tells whether something was appended that is not durable.
@@ -97,5 +107,13 @@ impl Journal {
 
     pub(super) fn syncs(&self) -> u64 {
         self.sync.lock().syncs
+    }
+}
+
+/// Tells a segment how far it is durable, and with it all before it.
+fn note_durable(segment: &Segment, end: u64) {
+    if let Err(error) = segment.file.write_all_at(&encode_durable(end), DURABLE_AT as u64) {
+        // Records are not in doubt for that.
+        log::warn!("{}", failed("writing to the header of", &segment.path, error));
     }
 }

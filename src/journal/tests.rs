@@ -97,11 +97,16 @@ fn segments_follow_one_another_and_are_cut_off() {
     assert!(segments(dir.path()) <= 2, "the one with the point, and what came after");
     let (journal, ops, found) = recover(dir.path(), point.position);
     assert_eq!((ops, found.records), (vec![write(77, 5)], 1));
+    journal.prepare().unwrap();
+    journal.prepare_close(());
     let point = journal.point().unwrap();
     journal.cut(&point).unwrap();
     journal.close(&point, ()).unwrap();
-    assert_eq!(segments(dir.path()), 0);
+    assert_eq!(segments(dir.path()), 1, "the one that the point names");
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    assert!(Journal::is_closed(&disk, dir.path()).unwrap());
     append(&journal, &write(78, 5)).unwrap();
+    assert!(!Journal::is_closed(&disk, dir.path()).unwrap());
     assert_eq!(recover(dir.path(), point.position).1, [write(78, 5)]);
 }
 

@@ -7,17 +7,18 @@ use super::segment::{Segment, failed};
 use super::{Journal, JournalError, JournalStats};
 use crate::base::disk::is_full;
 use crate::base::limits::{JOURNAL_PAYLOAD_BYTES_INLINE, JOURNAL_RECORD_ROOM_BYTES};
-use crate::format::journal::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, seal_record};
-use crate::format::worktree::JournalPosition;
+use crate::format::journal::{
+    NEXT_AT, NextSegment, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, encode_next, seal_record,
+};
 
 /// The end of the journal.
 #[derive(Debug)]
 pub(super) struct Tail {
     /// What is written to; none until something is.
-    active: Option<Active>,
+    pub(super) active: Option<Active>,
     /// The next segment, made ahead.
-    ready: Option<Arc<Segment>>,
-    next_number: u64,
+    pub(super) ready: Option<Arc<Segment>>,
+    pub(super) next_number: u64,
     /// Segments that are begun from now on have this number at least. That of one which is being made
     /// ahead may be lower than `next_number`.
     begin_min: u64,
@@ -28,35 +29,27 @@ pub(super) struct Tail {
     /// Full segments that were not synced since something was written to them.
     pub(super) unsynced: Vec<Arc<Segment>>,
     /// Segments on the disk that are not written to any more, with their lengths.
-    full: VecDeque<(u64, u64)>,
+    pub(super) full: VecDeque<(u64, u64)>,
     /// Why nothing can be appended, and the number of the segment that is in doubt.
-    failure: Option<(u64, JournalError)>,
+    pub(super) failure: Option<(u64, JournalError)>,
     /// What was written since the journal was opened, and was there then.
-    written: Amount,
+    pub(super) written: Amount,
     /// As much of that as has been cut off.
-    cut: Amount,
+    pub(super) cut: Amount,
 }
 
 #[derive(Debug)]
-struct Active {
-    segment: Arc<Segment>,
+pub(super) struct Active {
+    pub(super) segment: Arc<Segment>,
     /// Where the next record goes.
-    end: u64,
+    pub(super) end: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Amount {
+pub(super) struct Amount {
     records: u64,
     bytes: u64,
     cost: u64,
-}
-
-/// A place in the journal, between two records.
-#[derive(Clone, Copy, Debug)]
-pub struct Point {
-    /// What tells it to recovery.
-    pub position: JournalPosition,
-    written: Amount,
 }
 
 /// Whether an operation may use what was set aside for when the disk is full.
@@ -186,21 +179,23 @@ impl Tail {
         self.ready.is_none() && self.failure.is_none() && self.active.as_ref().is_none_or(half_full)
     }
 
-    fn begin(&mut self, segment: Arc<Segment>) {
+    /// Has the next records go into a segment. Unless the one before is in doubt, it has to name it:
+    /// if that cannot be written, nothing is appended any more.
+    pub(super) fn begin(&mut self, segment: Arc<Segment>) {
         self.begin_min = segment.number + 1;
+        let number = segment.number;
         let old = self.active.replace(Active { segment, end: SEGMENT_HEADER_BYTES as u64 });
-        if let Some(Active { segment, .. }) = old {
+        if let Some(Active { segment, end }) = old {
+            let next = encode_next(NextSegment { number, end });
+            if self.failure.is_none()
+                && let Err(error) = segment.file.write_all_at(&next, NEXT_AT as u64)
+            {
+                let error = failed("writing to the header of", &segment.path, error);
+                self.fail(segment.number, &error);
+            }
             self.full.push_back((segment.number, segment.bytes));
             self.unsynced.push(segment);
         }
-    }
-
-    fn position(&self) -> JournalPosition {
-        let (segment, offset) = match &self.active {
-            Some(active) => (active.segment.number, active.end),
-            None => (self.begin_min, SEGMENT_HEADER_BYTES as u64),
-        };
-        JournalPosition { segment, offset, seq: self.seq }
     }
 }
 
@@ -227,10 +222,14 @@ impl Journal {
             None => Arc::new(self.create(&mut tail, urgency)?),
         };
         tail.begin(segment);
-        Ok(())
+        tail.check()
     }
 
-    fn create(&self, tail: &mut Tail, urgency: Urgency) -> Result<Segment, JournalError> {
+    pub(super) fn create(
+        &self,
+        tail: &mut Tail,
+        urgency: Urgency,
+    ) -> Result<Segment, JournalError> {
         let number = tail.next_number;
         let lag = tail.written.bytes - tail.cut.bytes;
         let made = match self.segments.create(number, lag, urgency) {
@@ -344,65 +343,6 @@ impl Journal {
         self.completed.notify_all();
     }
 
-    /// The end of the journal. The caller holds the lock that orders the operations. After a
-    /// failure it is the beginning of a new segment: what a checkpoint from there on needs no
-    /// segment that is in doubt.
-    pub fn point(&self) -> Result<Point, JournalError> {
-        let mut tail = self.tail.lock();
-        let number = tail.active.as_ref().map(|active| active.segment.number);
-        if tail.failure.as_ref().is_some_and(|(failed, _)| number.is_some_and(|n| n <= *failed)) {
-            // Behind another one, that which was made ahead would come too early for its number.
-            let segment = match tail.ready.take() {
-                Some(segment) => segment,
-                None => Arc::new(self.create(&mut tail, Urgency::MakesRoom)?),
-            };
-            tail.begin(segment);
-        }
-        Ok(Point { position: tail.position(), written: tail.written })
-    }
-
-    /// Drops what lies before a point: a durable state has all of it. This mends a journal that
-    /// had failed before that point.
-    pub fn cut(&self, point: &Point) -> Result<(), JournalError> {
-        let Point { position, written } = point;
-        let gone: Vec<u64> = {
-            let mut tail = self.tail.lock();
-            tail.cut = *written;
-            tail.unsynced.retain(|segment| segment.number >= position.segment);
-            if tail.failure.take_if(|(failed, _)| *failed < position.segment).is_some() {
-                self.segments.set_doubt(false);
-            }
-            let full = tail.full.iter().take_while(|(number, _)| *number < position.segment);
-            full.map(|(number, _)| *number).collect()
-        };
-        self.set_synced(position.seq);
-        for number in gone {
-            self.segments.remove(number)?;
-            self.tail.lock().full.retain(|(other, _)| *other != number);
-        }
-        Ok(())
-    }
-
-    /// Drops everything, if nothing was appended since this point, up to which a durable state has
-    /// everything. `ordering` is the lock that orders the operations: nobody may be between a
-    /// reservation and its record. It is let go before a disk is waited for.
-    pub fn close(&self, point: &Point, ordering: impl Sized) -> Result<(), JournalError> {
-        let gone: Vec<u64> = {
-            let mut tail = self.tail.lock();
-            if tail.seq != point.position.seq {
-                return Ok(());
-            }
-            tail.cut = tail.written;
-            let active = tail.active.take().map(|active| active.segment);
-            active.into_iter().chain(tail.ready.take()).map(|segment| segment.number).collect()
-        };
-        drop(ordering);
-        for number in gone {
-            self.segments.remove(number)?;
-        }
-        Ok(())
-    }
-
     /// How much there is to be replayed: bytes, and the cost that the records were appended with.
     pub fn lag(&self) -> (u64, u64) {
         let tail = self.tail.lock();
@@ -412,15 +352,6 @@ impl Journal {
     /// Tells whether it is time to [prepare](Self::prepare) the next segment.
     pub fn wants_segment(&self) -> bool {
         !self.off && self.tail.lock().wants_segment()
-    }
-
-    /// Waits until the payloads of all records before a point have been written.
-    pub fn wait_for_payloads(&self, point: &Point) -> Result<(), JournalError> {
-        let mut tail = self.tail.lock();
-        while tail.pending.first().is_some_and(|seq| *seq < point.position.seq) {
-            self.completed.wait(&mut tail);
-        }
-        tail.check()
     }
 
     /// Why nothing can be appended, if that is so.

@@ -163,6 +163,7 @@ impl Repo {
     pub fn close(&self) -> Result<(), RepoError> {
         self.committer.stop();
         let mut storing = self.storing.lock();
+        self.journal.prepare_close(self.live.write());
         let point = self.save(&mut storing)?;
         self.store().close()?;
         // What was appended since stays.

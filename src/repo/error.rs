@@ -33,7 +33,8 @@ pub enum RepoError {
     #[error(
         "the journal {} does not fit the store: {what}; `vst verify` tells where it is damaged, and \
          without it the store opens as it was at the last checkpoint: to give up what was done after \
-         that, move that directory away and make an empty one", journal.display()
+         that, move that directory away, make an empty one, and run `vst verify --repair`",
+        journal.display()
     )]
     Unreplayable {
         /// The directory of the journal.

@@ -38,7 +38,9 @@ impl Repo {
         let (disk, path) = (history.store().disk(), history.store().journal());
         let recovered = Journal::recover(disk, &path, from, |record| replay.apply(record));
         let (journal, found) = recovered.map_err(|error| match error {
-            RepoError::Journal(damage @ JournalError::Corrupt { .. }) => {
+            RepoError::Journal(
+                damage @ (JournalError::Corrupt { .. } | JournalError::Missing { .. }),
+            ) => {
                 let what = format!("{damage}; `vst verify --repair` ends it before that");
                 RepoError::Unreplayable { journal: path.clone(), what }
             }

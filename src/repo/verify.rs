@@ -132,7 +132,10 @@ fn look(
 ) -> Result<Look, RepoError> {
     let mut findings = lists.findings.clone();
     let state = last_state(source, lists);
-    check_counts(inspection, source, packs, lists, state.as_ref(), &mut findings)?;
+    let unlisted = unlisted_state(inspection, source, packs, lists)?;
+    check_counts(lists, state.as_ref(), unlisted.is_some(), &mut findings);
+    // What the list has lost is what the journal goes on from.
+    let newest = unlisted.and_then(|id| read_state(source, &id)).or_else(|| state.clone());
     if let Some(state) = &state {
         for (name, id) in lost_tags(source, lists, state) {
             let file = inspection.ref_file(&name);
@@ -141,10 +144,13 @@ fn look(
                 findings.push(Finding::of_file(Part::Ref, file, detail));
             }
         }
+    }
+    if let Some(state) = newest {
         let damage = Journal::check(inspection.disk(), &inspection.journal(), state.journal)?;
         findings.extend(damage.into_iter().map(|damage| {
             let file = damage.file.strip_prefix(inspection.path()).unwrap_or(&damage.file);
-            Finding::new(Part::Journal, file, damage.offset, damage.detail)
+            let whole = Finding::of_file(Part::Journal, file, damage.detail);
+            Finding { offset: damage.offset, ..whole }
         }));
     }
     let mut commits: Vec<CommitId> = lists.commits.iter().map(|record| record.id).collect();
@@ -231,23 +237,20 @@ pub(super) fn lost_tags(
 /// Looks whether records of a list are lost. Nothing in a list tells which there are, but what is
 /// elsewhere does.
 fn check_counts(
-    inspection: &Inspection,
-    source: &PackStore,
-    packs: &PacksChecked,
     lists: &Lists,
     state: Option<&WorktreeState>,
+    has_unlisted_state: bool,
     findings: &mut Vec<Finding>,
-) -> Result<(), RepoError> {
+) {
     let has = |part| lists.findings.iter().any(|finding| finding.part == part);
     let lost = state.and_then(|state| lists.lost_commits(state.commits));
     if let Some(detail) = lost.filter(|_| !has(Part::CommitList)) {
         findings.push(Finding::of_file(Part::CommitList, "commits", detail));
     }
-    if !has(Part::StateList) && unlisted_state(inspection, source, packs, lists)?.is_some() {
+    if !has(Part::StateList) && has_unlisted_state {
         let detail = "its end is lost: there is a newer state than it lists";
         findings.push(Finding::of_file(Part::StateList, "worktree", detail));
     }
-    Ok(())
 }
 
 /// The newest state in the packs, if it should be listed, and only older ones are.

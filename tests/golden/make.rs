@@ -190,7 +190,8 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         } else if path.extension().is_some_and(|extension| extension == "log") {
             let mut bytes = fs::read(&path).expect("it can be read");
             // Zeros follow the last record, or nothing.
-            bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+            let last = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+            bytes.truncate(SEGMENT_HEADER_BYTES.max(last + 1));
             fs::write(&target, bytes).expect("it can be written");
         } else if name != "lock" && name != "reserve" {
             fs::copy(&path, &target).expect("it can be copied");

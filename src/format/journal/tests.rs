@@ -8,9 +8,10 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::sample::select;
 
 use super::{
-    CommitMade, DURABLE_AT, RECORD_HEADER_BYTES, Record, RecordHeader, SEGMENT_HEADER_BYTES,
-    SegmentError, SegmentHeader, decode_durable, decode_record, encode_durable, put_commit,
-    put_deed_record, put_mark, put_ops_header, put_switch, seal_record, void_fields,
+    CommitMade, DURABLE_AT, NEXT_AT, NextSegment, RECORD_HEADER_BYTES, Record, RecordHeader,
+    SEGMENT_HEADER_BYTES, SegmentError, SegmentHeader, decode_durable, decode_next, decode_record,
+    encode_durable, encode_next, put_commit, put_deed_record, put_mark, put_ops_header, put_switch,
+    seal_record, void_fields,
 };
 use crate::base::limits::INO_MAX;
 use crate::format::deed::tests::any_deed;
@@ -214,18 +215,22 @@ proptest! {
         boot_id in any::<[u8; 16]>(),
         bit in 0..SEGMENT_HEADER_BYTES * 8,
         durable in any::<u64>(),
+        (next, end) in any::<(u64, u64)>(),
     ) {
-        let header = SegmentHeader { number, boot_id };
+        let (header, next) = (SegmentHeader { number, boot_id }, NextSegment { number: next, end });
         let mut bytes = header.encode();
-        assert_eq!(decode_durable(&bytes), None);
-        bytes[DURABLE_AT..].copy_from_slice(&encode_durable(durable));
-        assert_eq!((SegmentHeader::decode(&bytes), decode_durable(&bytes)), (Ok(header), Some(durable)));
+        assert_eq!((decode_durable(&bytes), decode_next(&bytes)), (None, None));
+        bytes[DURABLE_AT..NEXT_AT].copy_from_slice(&encode_durable(durable));
+        bytes[NEXT_AT..].copy_from_slice(&encode_next(next));
+        let decode = |bytes: &_| (SegmentHeader::decode(bytes), decode_durable(bytes), decode_next(bytes));
+        assert_eq!(decode(&bytes), (Ok(header), Some(durable), Some(next)));
         bytes[bit / 8] ^= 1 << (bit % 8);
-        let expected = match bit / 8 < DURABLE_AT {
-            true => (Err(SegmentError::Header), Some(durable)),
-            false => (Ok(header), None),
+        let expected = match bit / 8 {
+            ..DURABLE_AT => (Err(SegmentError::Header), Some(durable), Some(next)),
+            DURABLE_AT..NEXT_AT => (Ok(header), None, Some(next)),
+            _ => (Ok(header), Some(durable), None),
         };
-        assert_eq!((SegmentHeader::decode(&bytes), decode_durable(&bytes)), expected);
+        assert_eq!(decode(&bytes), expected);
     }
 }
 
@@ -235,5 +240,5 @@ fn a_segment_of_a_newer_program_is_told_from_a_damaged_one() {
     bytes[8] += 1;
     let sum = crc32c::crc32c(&bytes[..44]);
     bytes[44..48].copy_from_slice(&sum.to_le_bytes());
-    assert_eq!(SegmentHeader::decode(&bytes), Err(SegmentError::Version(4)));
+    assert_eq!(SegmentHeader::decode(&bytes), Err(SegmentError::Version(5)));
 }

@@ -114,10 +114,17 @@ impl World {
         }
     }
 
-    /// Checks what is left of `disk`, which was copied before.
-    fn check(&self, disk: &SimDisk, promised: &[Op], what: &str) {
-        let (saved, from) = *self.saved.lock().unwrap();
-        let found = find(disk, from);
+    /// Checks what is left of the disk, which `end` tells.
+    fn check(&self, end: impl Fn(&SimDisk) -> SimDisk, promised: &[Op], what: &str) {
+        // The disk of a moment at which that was the durable state.
+        let (saved, from, disk) = loop {
+            let saved = *self.saved.lock().unwrap();
+            let disk = end(&self.disk);
+            if *self.saved.lock().unwrap() == saved {
+                break (saved.0, saved.1, disk);
+            }
+        };
+        let found = find(&disk, from);
         let done = self.done.lock().unwrap().clone();
         let mut rest = done[saved..].iter();
         for op in &found {
@@ -131,7 +138,7 @@ impl World {
 
     fn check_kill(&self) {
         let promised = self.acknowledged.lock().unwrap().clone();
-        self.check(&self.disk.after_kill(), &promised, "a kill");
+        self.check(SimDisk::after_kill, &promised, "a kill");
     }
 
     /// Syncs, and checks that all that was acknowledged before is durable.
@@ -139,7 +146,7 @@ impl World {
         let promised = self.acknowledged.lock().unwrap().clone();
         self.journal.sync()?;
         // With this seed all is lost that can be.
-        self.check(&self.disk.after_power_loss(0), &promised, "a power loss");
+        self.check(|disk| disk.after_power_loss(0), &promised, "a power loss");
         Ok(())
     }
 }

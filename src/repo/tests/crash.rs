@@ -1,13 +1,16 @@
 //! The process ends, or the power goes, before every single step that changes the disk: what is
 //! there afterwards was once true, and is no older than what was promised.
 
+use std::path::Path;
+
+use super::verify::assert_clean;
 use super::world::{
     Action, Actions, DIR, Dump, Promises, act, deeds, dump, new_disk, open, read_commit, seeds,
     tag_name,
 };
 use crate::base::disk::sim::SimDisk;
-use crate::model::{Commit, CommitId};
-use crate::repo::{CommitRequest, Repo};
+use crate::model::{Commit, CommitId, FileKind, Ino, Name, NewNode, Op, Timestamp};
+use crate::repo::{CommitRequest, Repo, verify};
 use crate::worktree::{ChangeKind, DiffOptions, diff_roots};
 
 /// What there is after a number of actions: the tree, and the operation log.
@@ -158,18 +161,25 @@ fn check_makers(repo: &Repo, id: &CommitId, commit: &Commit, what: &str) {
 }
 
 fn crash_everywhere(seed: u64, len: usize, stride: u64) {
-    let actions = Actions::list(seed, len);
-    let (states, steps) = states_of(&actions);
+    crash_at_each(&Actions::list(seed, len), seed, stride);
+}
+
+fn crash_at_each(actions: &[Action], seed: u64, stride: u64) {
+    let (states, steps) = states_of(actions);
     let mut step = seed % stride;
     while step < steps {
-        let (disk, promises) = run_until(&actions, step);
+        let (disk, promises) = run_until(actions, step);
         let expect = |at_least, what: &str| Expectation {
-            actions: &actions,
+            actions,
             states: &states,
             promises: &promises,
             at_least,
             what: format!("seed {seed}, step {step}, {what}"),
         };
+        // Before the first checkpoint there is no store yet.
+        if let Ok(found) = verify(&disk.after_kill().handle(), Path::new(DIR), &|_| {}) {
+            assert_clean(&found, &format!("seed {seed}, step {step}, killed"));
+        }
         check(&disk.after_kill(), &expect(promises.done, "killed"));
         for luck in [0, 1, 2 + step, 1000 + step] {
             let what = format!("power lost with {luck}");
@@ -195,6 +205,39 @@ fn what_was_promised_survives_an_end_at_every_step() {
 fn what_was_promised_survives_an_end_somewhere_in_a_long_run() {
     for seed in 1000..1000 + seeds(12) {
         crash_everywhere(seed, 60, 37);
+    }
+}
+
+/// Writes behind each of which there is no room in the smallest segment of the journal.
+fn large_writes(seed: u64) -> Vec<Action> {
+    let (ino, time) = (Ino(10_000), |secs| Timestamp { secs, nanos: 0 });
+    let node = NewNode {
+        kind: FileKind::Regular,
+        perm: 0o644,
+        uid: 1,
+        gid: 1,
+        rdev: 0,
+        target: Box::default(),
+    };
+    let (parent, name) = (Ino::ROOT, Name::new(b"n1").expect("a name"));
+    let mut actions = vec![Action::Do(Op::Create { parent, name, ino, node, time: time(1) })];
+    let write = |n: usize| {
+        let data = vec![n as u8 + 1; 4_000_000 - 10_000 * n].into();
+        Action::Do(Op::Write { ino, offset: 0, data, kill_priv: false, time: time(n as i64 + 2) })
+    };
+    let between = [Action::Sync, Action::Prepare, Action::Checkpoint, Action::Reopen];
+    for n in 0..6 {
+        actions.push(write(n));
+        let which = [[0, 1, 0, 2, 0, 3], [1, 0, 3, 1, 2, 0]][seed as usize % 2][n];
+        actions.push(between[which].clone());
+    }
+    actions
+}
+
+#[test]
+fn what_was_promised_survives_an_end_at_every_step_of_going_from_segment_to_segment() {
+    for seed in 0..2 {
+        crash_at_each(&large_writes(seed), seed, 1);
     }
 }
 

@@ -4,6 +4,7 @@
 mod journal;
 mod lists;
 mod mending;
+mod segments;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};

@@ -129,6 +129,8 @@ pub(super) enum Action {
     },
     Sync,
     Checkpoint,
+    /// Makes the next segment of the journal ahead.
+    Prepare,
     WriteCommits,
     Restore(String),
     Undo,
@@ -373,6 +375,7 @@ pub(super) fn act(
             repo.checkpoint()?;
             durable = true;
         }
+        Action::Prepare => repo.journal().prepare()?,
         Action::WriteCommits => repo.write_commits()?,
         Action::Restore(revision) => {
             promises.restores += 1;

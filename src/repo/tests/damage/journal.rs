@@ -4,10 +4,11 @@ use std::iter::once;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{Damage, Sound, commit, create, harm, places, write};
+use super::segments::segments;
+use super::{Damage, IN_PLACE, Sound, commit, create, harm, places, write};
 use crate::base::disk::sim::SimDisk;
 use crate::format::journal::{
-    DURABLE_AT, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, decode_durable,
+    DURABLE_AT, NEXT_AT, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, decode_durable,
 };
 use crate::model::FileKind;
 use crate::repo::tests::verify::{assert_clean, verified};
@@ -20,7 +21,7 @@ pub(super) struct Killed {
     pub(super) disk: SimDisk,
     /// The tree after each operation that the journal has.
     pub(super) trees: Vec<Dump>,
-    /// The only segment.
+    /// The only segment with records, behind the one that was left when it was closed.
     pub(super) path: PathBuf,
     /// The regions of its records: header, fields and payload.
     pub(super) records: Vec<[Range<usize>; 3]>,
@@ -46,11 +47,8 @@ impl Killed {
         }
         commit(&repo);
         let disk = sound.disk.after_kill();
-        let dir = Path::new(DIR).join("journal");
-        let names = disk.handle().names(&dir).expect("it is there");
-        let mut logs = names.iter().filter(|name| name.as_encoded_bytes().ends_with(b".log"));
-        let path = dir.join(logs.next().expect("there is a segment"));
-        assert!(logs.next().is_none());
+        let [_, path] = &segments(&disk)[..] else { panic!("what was closed, and one more") };
+        let path = path.clone();
         let bytes = disk.contents(&path).expect("it is there");
         let durable = decode_durable(bytes.first_chunk().expect("it has a header"));
         let durable = durable.expect("there was a sync") as usize;
@@ -93,10 +91,9 @@ fn damage_of_the_journal_is_found_unless_it_looks_like_an_end() {
             let what = format!("{damage:?} at {at:?}");
             let found = verified(&disk);
             if found.findings.is_empty() {
-                // What an interrupted write leaves, or who was about to make the segment.
+                // What an interrupted write leaves.
                 let is_end = damage == Damage::Cut || (damage == Damage::Zero && at.start >= last);
-                let is_made = damage == Damage::Cut && at.start < SEGMENT_HEADER_BYTES;
-                assert!(at.start >= killed.durable || is_made, "{what} is not found");
+                assert!(at.start >= killed.durable, "{what} is not found");
                 let repo = open(&disk).expect("a journal can end anywhere");
                 assert!(is_end || dump(&repo) == *killed.tree(), "{what} is not found");
                 continue;
@@ -143,21 +140,30 @@ fn damage_of_what_was_durable_is_found_after_any_end_and_the_journal_ends_before
 }
 
 #[test]
-fn damage_of_what_tells_how_far_the_journal_is_durable_does_no_harm() {
-    let Killed { disk, path, trees, .. } = Killed::new();
-    for at in places(&(DURABLE_AT..SEGMENT_HEADER_BYTES)) {
-        for damage in [Damage::Flip, Damage::Zero] {
-            let Some(disk) = harm(&disk, &path, damage, &at) else { continue };
-            assert_clean(&verified(&disk), &format!("{damage:?} at {at:?}"));
-            assert_eq!(Some(&dump(&open(&disk).expect("it is whole"))), trees.last());
+fn damage_of_what_tells_how_far_the_journal_goes_does_no_harm() {
+    let killed = Killed::new();
+    let regions = [DURABLE_AT..NEXT_AT, NEXT_AT..SEGMENT_HEADER_BYTES];
+    let mut names = 0;
+    for (path, region) in
+        segments(&killed.disk).iter().flat_map(|p| regions.clone().map(|r| (p, r)))
+    {
+        for (at, damage) in
+            places(&region).into_iter().flat_map(|p| IN_PLACE.map(|damage| (p.clone(), damage)))
+        {
+            let Some(disk) = harm(&killed.disk, path, damage, &at) else { continue };
+            let what = format!("{}: {damage:?} at {at:?}", path.display());
+            assert_clean(&verified(&disk), &what);
+            let repo = open(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(dump(&repo), *killed.tree(), "{what}");
+            // What follows is named again, so that it is missed.
+            let last = disk.after_kill();
+            last.handle().remove_file(&killed.path).expect("it is there");
+            let found = verified(&last);
+            assert_eq!(found.findings.len(), 1, "{what}: {found:#?}");
+            names += usize::from(region.start == NEXT_AT && *path != killed.path);
         }
     }
-    // A writer leaves the same that died when it had made its first segment.
-    for len in [0, 1, SEGMENT_HEADER_BYTES - 1] {
-        let disk = harm(&disk, &path, Damage::Cut, &(len..len + 1)).expect("it changes");
-        let repo = open(&disk).expect("nothing of it is known");
-        assert_eq!(Some(&dump(&repo)), trees.first());
-    }
+    assert!(names > 3, "{names}");
 }
 
 #[test]
@@ -178,6 +184,9 @@ fn a_journal_that_does_not_fit_is_refused_and_can_be_given_up() {
     for name in disk.handle().names(dir).expect("it is there") {
         disk.handle().remove_file(&dir.join(name)).expect("it is there");
     }
+    let text = open(&disk).err().expect("it misses the journal").to_string();
+    assert!(text.contains("vst verify --repair"), "{text}");
+    mend(&disk.handle(), Path::new(DIR), &|_| {}).expect("a store");
     let repo = open(&disk).expect("the last checkpoint is there");
     assert_ne!(dump(&repo), *killed.tree(), "what came after that is lost");
     let id = repo.commit(&CommitRequest { allow_empty: true, ..CommitRequest::default() });

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::journal::Killed;
+use super::segments::segments;
 use super::{Damage, PACKS, Sound, harm, oracle, regions};
 use crate::base::disk::sim::SimDisk;
 use crate::format::{commit_log, state_log};
@@ -105,5 +106,11 @@ fn an_end_before_any_step_of_mending_keeps_the_journal_before_its_damage() {
         let at = &records[n][1];
         let disk = harm(disk, path, damage, at).expect("it changes").after_power_loss(1);
         end_everywhere(&disk, sound, &trees[n], &format!("{damage:?} of record {n}"));
+    }
+    for (path, damage) in
+        segments(disk).iter().flat_map(|path| [Damage::Remove, Damage::Cut].map(|d| (path, d)))
+    {
+        let disk = harm(disk, path, damage, &(0..1)).expect("it changes").after_power_loss(1);
+        end_everywhere(&disk, sound, &trees[0], &format!("{damage:?} of {}", path.display()));
     }
 }
