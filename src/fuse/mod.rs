@@ -5,10 +5,13 @@
 //! any of them. A request that panics is logged and answered with EIO, and the thread goes on.
 
 mod adapter;
+mod beside;
 mod convert;
+mod cpus;
 mod guard;
 mod mount;
 mod notify;
+mod policy;
 mod reply;
 mod ring;
 pub mod settings;

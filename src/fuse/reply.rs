@@ -2,15 +2,15 @@
 
 use fuser::{Errno, Generation, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyXattr};
 
-use super::{convert, guard};
+use super::{beside, convert, guard};
 use crate::vfs::{Answer, EntryOut};
 
 /// Inode numbers are never given twice, so one generation does.
 pub(super) const GENERATION: Generation = Generation(0);
 
-/// Runs a request; see [`guard::guard`].
-pub(super) fn guard<T>(what: &str, run: impl FnOnce() -> Answer<T>) -> Result<T, Errno> {
-    guard::guard(what, run).map_err(convert::errno)
+/// Runs a request; see [`guard::guard`] and [`beside::answer`].
+pub(super) fn guard<T>(what: &str, mut run: impl FnMut() -> Answer<T>) -> Result<T, Errno> {
+    beside::answer(|| guard::guard(what, &mut run)).map_err(convert::errno)
 }
 
 pub(super) fn reply_entry(reply: ReplyEntry, result: Result<EntryOut, Errno>) {

@@ -8,11 +8,9 @@
 //! Through the rings come all requests that somebody waits for. The device stays, for what the kernel
 //! does not put into rings: FORGET, INTERRUPT, notifications, and the beginning of the connection.
 
-mod cpus;
 mod device;
 mod encode;
 mod init;
-mod policy;
 mod pool;
 mod probe;
 mod queue;

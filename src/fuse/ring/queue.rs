@@ -20,7 +20,6 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::device::Device;
 use super::encode::Body;
-use super::policy::Policy;
 use super::pool::{Job, Pool};
 use super::request::Request;
 use super::serve::{Outcome, Server};
@@ -28,6 +27,7 @@ use super::uring::{Event, Slot, Uring};
 use super::wire::{InHeader, OutHeader};
 use crate::base::haste::hastily;
 use crate::base::limits::{RING_PAYLOAD_BYTES_SHORT, WRITE_BYTES_MAX};
+use crate::fuse::policy::Policy;
 
 /// What came back to a queue.
 pub(super) struct Mailbox {

@@ -9,7 +9,6 @@ use zerocopy::FromBytes;
 use super::encode::{self, Body, put};
 use super::request::Request;
 use super::wire::{self, fattr, opcode};
-use crate::base::haste;
 use crate::base::limits::WRITE_BYTES_MAX;
 use crate::fuse::guard::guard;
 use crate::fuse::{convert, settings};
@@ -226,15 +225,8 @@ impl Server {
             return self.vfs.read(request.header.nodeid, asked.fh, asked.offset, size, body);
         }
         let plus = request.header.opcode == opcode::READDIRPLUS;
-        let read = self
-            .vfs
-            .readdir(asked.fh, asked.offset, plus, &mut |row| encode::row(body, size, plus, &row));
-        if read.is_err() && !body.is_empty() {
-            // The kernel is to hold the rows that there are. It asks for the next one again.
-            haste::end();
-            return Ok(());
-        }
-        read
+        self.vfs
+            .readdir(asked.fh, asked.offset, plus, &mut |row| encode::row(body, size, plus, &row))
     }
 
     fn write(&self, request: &Request<'_>, body: &mut Body) -> Answer<()> {

@@ -17,13 +17,13 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::mount::UnmountFlags;
 
-use super::cpus::{self, Share};
 use super::device::Device;
 use super::init;
 use super::pool::Pool;
 use super::probe::{self, NoRing};
 use super::queue::{Means, Queue};
 use super::serve::Server;
+use crate::fuse::cpus::{self, Share};
 use crate::fuse::mount::MountError;
 use crate::fuse::notify::KernelNotify;
 use crate::fuse::settings;

@@ -176,17 +176,6 @@ impl Uring {
     }
 }
 
-/// Lets everybody else on its CPU go before this thread, and the threads that it begins; or no more.
-pub(super) fn give_way(give_way: bool) -> io::Result<()> {
-    let policy = if give_way { libc::SCHED_IDLE } else { libc::SCHED_OTHER };
-    let param = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the kernel reads the one structure that it is given.
-    match unsafe { libc::sched_setscheduler(0, policy, &raw const param) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
 fn set_len(entry: &mut squeue::Entry128, len: u32) {
     const { assert!(size_of::<squeue::Entry128>() == 128) };
     let at = std::ptr::from_mut(entry).cast::<u8>();
@@ -230,26 +219,6 @@ mod tests {
         }
         qids.sort_unstable();
         assert_eq!((qids, ring.lent()), (vec![3, 4], 0));
-    }
-
-    #[test]
-    fn a_thread_gives_way_until_it_does_no_more() {
-        let policy = || {
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            // The 41st field; the second is in parentheses, with anything in them.
-            let fields = stat.rsplit_once(") ").unwrap().1;
-            fields.split(' ').nth(38).unwrap().parse::<i32>().unwrap()
-        };
-        std::thread::spawn(move || {
-            super::give_way(true).unwrap();
-            assert_eq!(policy(), libc::SCHED_IDLE);
-            // Not everybody may do so.
-            if super::give_way(false).is_ok() {
-                assert_eq!(policy(), libc::SCHED_OTHER);
-            }
-        })
-        .join()
-        .unwrap();
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How a thread that answers for a CPU shares it with others: its scheduling policy.
+//! How a thread that answers those who ask on its CPU shares it with others: its scheduling policy.
 //!
 //! On a CPU that has nothing to do but to ask and to answer, the thread gives way to everybody else
 //! (`SCHED_IDLE`). The scheduler then takes its CPU for a free one, and wakes the one who asked there,
@@ -9,13 +9,14 @@
 //! wait for what it holds: a lock of the tree, for seconds. So it looks now and then how long it waits
 //! for its CPU, and while it does wait it is a thread like any other.
 
+#![allow(unsafe_code)]
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::uring::give_way;
 use crate::base::limits::{
     RING_CROWD_MAX, RING_CROWD_MIN, RING_REVIEW_INTERVAL, RING_WAIT_MEAN_MAX,
 };
@@ -87,6 +88,11 @@ impl Policy {
         }
     }
 
+    /// Whether it gives way now.
+    pub(super) fn gives_way(&self) -> bool {
+        self.judge.gives_way
+    }
+
     /// Does what takes long as a thread like any other.
     pub(super) fn at_length<T>(&self, run: impl FnOnce() -> T) -> T {
         if !self.judge.gives_way {
@@ -104,6 +110,17 @@ impl Policy {
 fn may_return() -> io::Result<()> {
     let tried = thread::Builder::new().spawn(|| give_way(true).and_then(|()| give_way(false)))?;
     tried.join().unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))
+}
+
+/// Lets everybody else on its CPU go before this thread, and the threads that it begins; or no more.
+fn give_way(give_way: bool) -> io::Result<()> {
+    let policy = if give_way { libc::SCHED_IDLE } else { libc::SCHED_OTHER };
+    let param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the kernel reads the one structure that it is given.
+    match unsafe { libc::sched_setscheduler(0, policy, &raw const param) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 impl Waits {
@@ -163,16 +180,17 @@ impl Judge {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::hint::spin_loop;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use super::{Judge, Policy, Waits};
+    use super::{Judge, Policy, Waits, give_way};
     use crate::base::limits::{
         RING_CROWD_MAX, RING_CROWD_MIN, RING_REVIEW_INTERVAL, RING_WAIT_MEAN_MAX,
     };
-    use crate::fuse::ring::cpus;
+    use crate::fuse::cpus;
 
     #[test]
     fn waits_are_read_from_what_the_kernel_writes() {
@@ -247,6 +265,26 @@ mod tests {
         reviews.run(RING_CROWD_MAX * 3, short);
         reviews.run(RING_REVIEW_INTERVAL, long);
         assert_eq!(reviews.judge.crowd, RING_CROWD_MIN);
+    }
+
+    #[test]
+    fn a_thread_gives_way_until_it_does_no_more() {
+        let policy = || {
+            let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
+            // The 41st field; the second is in parentheses, with anything in them.
+            let fields = stat.rsplit_once(") ").unwrap().1;
+            fields.split(' ').nth(38).unwrap().parse::<i32>().unwrap()
+        };
+        thread::spawn(move || {
+            give_way(true).unwrap();
+            assert_eq!(policy(), libc::SCHED_IDLE);
+            // Not everybody may do so.
+            if give_way(false).is_ok() {
+                assert_eq!(policy(), libc::SCHED_OTHER);
+            }
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]

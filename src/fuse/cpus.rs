@@ -64,6 +64,16 @@ pub(super) fn slots_per_queue(queues: usize) -> usize {
     affordable.clamp(RING_SLOTS_MIN, RING_SLOTS_MAX)
 }
 
+/// Keeps this thread on one of the CPUs that it may use: the first thread on the first, the next one
+/// on the next.
+pub(super) fn stay_on_one(number: usize) {
+    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return };
+    let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
+    if let Some(cpu) = cpus.nth(number % allowed.count().max(1) as usize) {
+        pin(cpu);
+    }
+}
+
 /// Keeps this thread on a CPU. Where that may not be, it runs elsewhere, and answers all the same.
 pub(super) fn pin(cpu: usize) {
     let mut set = CpuSet::new();
