@@ -293,7 +293,7 @@ impl Worktree {
     pub fn evict(&mut self, ino: Ino) -> bool {
         let can_go = |inode: &Arc<Inode>| {
             self.is_clean(inode)
-                && inode.file().is_none_or(File::can_be_loaded)
+                && inode.can_be_loaded()
                 && !inode.is_orphan()
                 && !inode.is_directory()
         };

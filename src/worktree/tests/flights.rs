@@ -3,6 +3,7 @@
 use super::check::{assert_consistent, assert_tables};
 use super::fs::{Done, Fs};
 use super::{at, name, noise};
+use crate::base::limits::XATTRS_INLINE_BYTES_MAX;
 use crate::model::{Ino, Op, SetAttr};
 use crate::worktree::tree::Hasher;
 use crate::worktree::{OpError, Worktree, hash_files};
@@ -68,6 +69,26 @@ fn a_removed_file_that_is_still_open_keeps_its_dirty_bytes_until_it_is_dropped()
     fs.try_apply(&Op::DropOrphan { ino }).unwrap();
     assert_eq!(fs.tree.dirty_bytes(), 0);
     assert!(matches!(fs.try_apply(&Op::DropOrphan { ino }), Err(OpError::NotFound)));
+}
+
+#[test]
+fn what_the_store_has_yet_to_get_is_kept() {
+    let mut fs = two_files();
+    fs.file("d/holes", b"");
+    fs.commit();
+    fs.truncate("d/holes", 16_300);
+    fs.xattr("d/a", "user.large", &[7; XATTRS_INLINE_BYTES_MAX]);
+    fs.commit_only();
+    for path in ["d/holes", "d/a"] {
+        let ino = fs.ino(path);
+        assert!(!fs.tree.evict(ino), "{path}");
+    }
+    fs.store_queue();
+    fs.reopen();
+    for path in ["d/holes", "d/a"] {
+        let ino = fs.ino(path);
+        assert!(fs.tree.evict(ino), "{path}");
+    }
 }
 
 #[test]
