@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType,
-    Filesystem, Generation, INodeNo, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags,
-    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
-    WriteFlags,
+    Filesystem, FopenFlags, Generation, INodeNo, IoctlFlags, KernelConfig, LockOwner, OpenAccMode,
+    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
+    TimeOrNow, WriteFlags,
 };
 use parking_lot::Mutex;
 use vst::fuse::settings;
@@ -231,9 +231,9 @@ impl Filesystem for Empty {
         {
             return reply.error(errno);
         }
-        let mode = flags.acc_mode();
-        let (read, write) = (mode != OpenAccMode::O_WRONLY, mode != OpenAccMode::O_RDONLY);
-        reply.opened(FileHandle(0), settings::opened_file(true, read, write));
+        let read_only = flags.acc_mode() == OpenAccMode::O_RDONLY;
+        let flags = if read_only { FopenFlags::FOPEN_NOFLUSH } else { FopenFlags::empty() };
+        reply.opened(FileHandle(0), settings::file_cache(true) | flags);
     }
 
     fn create(
@@ -243,7 +243,7 @@ impl Filesystem for Empty {
         name: &OsStr,
         mode: u32,
         umask: u32,
-        flags: i32,
+        _flags: i32,
         reply: ReplyCreate,
     ) {
         if self.no_open {
@@ -253,8 +253,7 @@ impl Filesystem for Empty {
         let new = new(req, Body::File(Vec::new()), FileType::RegularFile, mode & !umask);
         match self.tree.lock().create(parent.0, name, new) {
             Ok(attr) => {
-                let read = OpenFlags(flags).acc_mode() != OpenAccMode::O_WRONLY;
-                let cache = settings::file_cache(true, read);
+                let cache = settings::file_cache(true);
                 reply.created(&TTL, &attr, GENERATION, FileHandle(0), cache);
             }
             Err(errno) => reply.error(errno),

@@ -181,7 +181,7 @@ impl Filesystem for Adapter {
         let (caller, open) = (caller(req, 0), convert::open_flags(flags));
         match guard("open", || self.0.open(caller, ino.0, open)) {
             Ok(out) => {
-                let how = settings::opened_file(out.cached, open.read, open.write);
+                let how = settings::opened_file(out.cached, open.write);
                 reply.opened(FileHandle(out.fh), how);
             }
             Err(errno) => reply.error(errno),
@@ -211,7 +211,7 @@ impl Filesystem for Adapter {
                 &convert::attr(&made.attr),
                 GENERATION,
                 FileHandle(out.fh),
-                settings::file_cache(out.cached, open.read),
+                settings::file_cache(out.cached),
             ),
             Err(errno) => reply.error(errno),
         }

@@ -26,24 +26,22 @@ const WANTED: [InitFlags; 9] = [
     InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
 ];
 
-/// How a file is opened, also to read it or not, whose content the kernel keeps, or not.
-pub fn file_cache(cached: bool, read: bool) -> FopenFlags {
-    match (cached, read) {
+/// How a file is opened that is read and written through the page cache, or past it. What went past
+/// it, even by one who only writes, would be lost where a mapping of the same page is written to
+/// meanwhile.
+pub fn file_cache(cached: bool) -> FopenFlags {
+    match cached {
         // All changes go through the kernel, or are told to it.
-        (true, true) => FopenFlags::FOPEN_KEEP_CACHE,
-        // What one writes who does not read goes past what is kept. Of a small file nothing would be,
-        // since its last page is not whole; and the kernel would ask for privileges to take away each
-        // time, of which writes tell that go past.
-        (true, false) => FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_DIRECT_IO,
-        (false, _) => FopenFlags::FOPEN_DIRECT_IO,
+        true => FopenFlags::FOPEN_KEEP_CACHE,
+        false => FopenFlags::FOPEN_DIRECT_IO,
     }
 }
 
-/// How a file is opened that was there, to read it, to write it, or both.
-pub fn opened_file(cached: bool, read: bool, write: bool) -> FopenFlags {
+/// How a file is opened that was there, for writing or for nothing but reading.
+pub fn opened_file(cached: bool, write: bool) -> FopenFlags {
     // What a read-only open has to say when it is closed is nothing.
     let flush = if write { FopenFlags::empty() } else { FopenFlags::FOPEN_NOFLUSH };
-    file_cache(cached, read) | flush
+    file_cache(cached) | flush
 }
 
 /// How a directory is opened whose listing the kernel keeps, or not.

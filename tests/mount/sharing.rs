@@ -6,12 +6,14 @@ use crate::shell::{have, sh};
 
 /// What the scripts share: a child that runs a function, step by step with its parent.
 const STEPS: &str = r"
-import mmap, os, struct
+import ctypes, mmap, os, signal, struct
 class Child:
     def __init__(self, run):
         self.to, self.back = os.pipe(), os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
+            # It ends with its parent, which may fail: PR_SET_PDEATHSIG.
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
             try:
                 run(self)
                 os._exit(0)

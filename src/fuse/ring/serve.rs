@@ -192,7 +192,7 @@ impl Server {
             let asked: wire::OpenIn = request.read()?;
             let open = convert::open_flags(open_flags(asked.flags));
             let out = self.vfs.open(request.caller(0), ino, open)?;
-            encode::opened(out.fh, settings::opened_file(out.cached, open.read, open.write))
+            encode::opened(out.fh, settings::opened_file(out.cached, open.write))
         };
         put(body, &opened);
         Ok(())
@@ -211,7 +211,7 @@ impl Server {
         };
         let open = convert::open_flags(open_flags(asked.flags));
         let out = self.vfs.open(caller, made.attr.ino, open)?;
-        let opened = encode::opened(out.fh, settings::file_cache(out.cached, open.read));
+        let opened = encode::opened(out.fh, settings::file_cache(out.cached));
         put(body, &encode::created(&made, opened));
         Ok(())
     }
