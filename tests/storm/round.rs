@@ -115,7 +115,12 @@ impl Round {
     /// the test, noted here.
     pub(crate) fn is_death(&self, error: &io::Error, what: &str) -> bool {
         let errno = Errno::from_io_error(error);
-        let dead = matches!(errno, Some(Errno::NOTCONN | Errno::CONNABORTED | Errno::IO));
+        // The last two come of rings: what is asked while they are taken away, and what the kernel
+        // was about to copy to a daemon that is being killed.
+        let dead = matches!(
+            errno,
+            Some(Errno::NOTCONN | Errno::CONNABORTED | Errno::IO | Errno::CANCELED | Errno::INTR)
+        );
         if dead && self.is_death_expected() {
             return true;
         }
