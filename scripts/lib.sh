@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What the scripts here share. Whoever sources it has set `program` to the name that its messages
-# begin with, and stands in the top directory of the source.
+# begin with. What is called needs the top directory of the source, but for `read_options`.
 
 # A shell that is not a login shell may know neither of these.
 PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:/usr/sbin:/sbin
@@ -11,6 +11,29 @@ readonly DAEMON_END_TIMEOUT_S=30
 die() {
     printf '%s: %s\n' "${program:?}" "$*" >&2
     exit 1
+}
+
+# read_options NAMES ARGUMENT...: sets the variable of each of these names that an option `--NAME VALUE`
+# gives a value. Prints `usage` for --help, and fails with it for all else.
+read_options() {
+    local names=" $1 "
+    shift
+    while (($# > 0)); do
+        case $1 in
+        --help | -h)
+            usage
+            exit
+            ;;
+        *)
+            if [[ $1 != --* || $names != *" ${1#--} "* ]] || (($# < 2)); then
+                usage >&2
+                exit 2
+            fi
+            printf -v "${1#--}" %s "$2"
+            shift 2
+            ;;
+        esac
+    done
 }
 
 as_root() {

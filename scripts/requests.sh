@@ -2,6 +2,8 @@
 # Counts the requests that workloads send to a mount of vst. See --help.
 set -euo pipefail
 
+readonly program=scripts/requests.sh
+
 usage() {
     cat <<'EOT'
 Usage: scripts/requests.sh [--files N] [--dir DIR] [--transport HOW] [--help]
@@ -17,36 +19,17 @@ so nothing of vst is measured with it; what is asked does not depend on the mach
                    switch is turned on, and set back at the end
   --help           print this
 
-Needs root, a kernel with tracefs, python3 and git.
+Installs what is missing. Needs root and a kernel with tracefs.
 EOT
 }
 
+# shellcheck source=scripts/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 files=2000 dir=${TMPDIR:-/tmp} transport=fuser
-while (($# > 0)); do
-    case $1 in
-    --files | --dir | --transport)
-        if (($# < 2)); then
-            usage >&2
-            exit 2
-        fi
-        printf -v "${1#--}" %s "$2"
-        shift
-        ;;
-    --help | -h)
-        usage
-        exit
-        ;;
-    *)
-        usage >&2
-        exit 2
-        ;;
-    esac
-    shift
-done
+read_options "files dir transport" "$@"
+dir=$(realpath -- "$dir")
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-# shellcheck source=scripts/lib.sh
-source scripts/lib.sh
 
 readonly TRACING=/sys/kernel/tracing
 # For each CPU; a request takes some 50 bytes.
@@ -133,8 +116,8 @@ print_table() {
 
 ((EUID == 0)) || die "needs root: the kernel lets nobody else look at requests"
 [[ -e $TRACING/events/fuse/fuse_request_send ]] || die "this kernel has no tracepoint of that name"
-command -v python3 git >/dev/null || die "needs python3 and git"
 check_cargo
+install_packages fusermount3:fuse3 python3:python3 git:git tar:tar find:findutils >&2
 check_fuse ''
 cargo build --locked --release --quiet
 vst=$(target_dir)/release/vst

@@ -44,28 +44,10 @@ on_exit() {
     exit "$status"
 }
 
+# shellcheck source=scripts/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 minutes='' seed='' dir=${TMPDIR:-/tmp}
-while (($#)); do
-    case $1 in
-    --minutes | --seed | --dir)
-        (($# >= 2)) || { usage >&2 && exit 2; }
-        case $1 in
-        --minutes) minutes=$2 ;;
-        --seed) seed=$2 ;;
-        --dir) dir=$2 ;;
-        esac
-        shift 2
-        ;;
-    --help | -h)
-        usage
-        exit
-        ;;
-    *)
-        usage >&2
-        exit 2
-        ;;
-    esac
-done
+read_options "minutes seed dir" "$@"
 [[ $minutes =~ ^[0-9]+(\.[0-9]+)?$ && $seed =~ ^[0-9]*$ ]] || {
     usage >&2
     exit 2
@@ -74,8 +56,6 @@ seconds=$(awk -v minutes="$minutes" 'BEGIN { printf "%d\n", minutes * 60 + 0.5 }
 seed=${seed:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-# shellcheck source=scripts/lib.sh
-source scripts/lib.sh
 
 check_cargo
 check_fuse ""

@@ -112,33 +112,13 @@ round() {
     wait
 }
 
+# shellcheck source=scripts/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 dir=${TMPDIR:-/tmp} rounds=600 transport=fuser
-while (($# > 0)); do
-    case $1 in
-    --dir | --rounds | --transport)
-        if (($# < 2)); then
-            usage >&2
-            exit 2
-        fi
-        printf -v "${1#--}" %s "$2"
-        shift
-        ;;
-    --help | -h)
-        usage
-        exit
-        ;;
-    *)
-        usage >&2
-        exit 2
-        ;;
-    esac
-    shift
-done
+read_options "dir rounds transport" "$@"
 dir=$(realpath -- "$dir")
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-# shellcheck source=scripts/lib.sh
-source scripts/lib.sh
 
 check_cargo
 check_fuse ''

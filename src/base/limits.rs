@@ -175,15 +175,15 @@ pub const RING_SLOTS_MAX: usize = 8;
 pub const RING_SLOTS_MIN: usize = 4;
 /// So much room for requests and answers is enough for all rings, where the bounds above allow it.
 pub const RING_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// How often the thread of a ring looks how long it waits for its CPU.
-pub const RING_REVIEW_INTERVAL: Duration = Duration::from_millis(10);
+/// How often a thread that answers requests looks how long it waits for its CPU.
+pub const POLICY_REVIEW_INTERVAL: Duration = Duration::from_millis(10);
 /// On a CPU where it waits no longer than this for a turn, on average, it gives way to everybody: a
 /// hundredth of it is common there, several times as much where others keep the CPU busy.
-pub const RING_WAIT_MEAN_MAX: Duration = Duration::from_micros(200);
+pub const CPU_WAIT_MEAN_MAX: Duration = Duration::from_micros(200);
 /// For so long it does not give way on a CPU that was busy.
-pub const RING_CROWD_MIN: Duration = Duration::from_millis(400);
+pub const CPU_CROWD_MIN: Duration = Duration::from_millis(400);
 /// The same, for a CPU that was busy again and again.
-pub const RING_CROWD_MAX: Duration = Duration::from_secs(8);
+pub const CPU_CROWD_MAX: Duration = Duration::from_secs(8);
 /// Threads that do what a ring's own thread would have to wait for.
 pub const RING_POOL_THREADS: usize = 8;
 /// Requests of which it is remembered that a signal came while they were on their way.

@@ -1,6 +1,9 @@
-//! Which CPUs there are, and which thread answers for which: one for each that is in use, pinned to
-//! it. The kernel wants a queue of every CPU that there may ever be. Those that are not in use are
-//! answered for by the first thread, also when they come into use later.
+//! Which CPUs there are, and which thread answers on which. Threads that read from the device stay each
+//! on one that it may use.
+//!
+//! Of rings there is a thread for each CPU that is in use, pinned to it. The kernel wants a queue of
+//! every CPU that there may ever be. Those that are not in use are answered for by the first thread,
+//! also when they come into use later.
 
 use std::fs;
 use std::io;

@@ -21,6 +21,8 @@ use crate::vfs::Vfs;
 
 const DEVICE: &str = "/dev/fuse";
 const HELPER: &str = "fusermount3";
+/// What requests that come from the device are called by.
+const FUSER: &str = "fuser";
 
 /// Where and how to mount.
 #[derive(Clone, Debug)]
@@ -132,9 +134,7 @@ impl Mount {
         };
         settings::raise_readahead(&options.mountpoint);
         let unmounter = Unmounter::new(&options.mountpoint);
-        let mount = Self { session, unmounter };
-        vfs.set_transport(mount.transport());
-        Ok(mount)
+        Ok(Self { session, unmounter })
     }
 
     /// Mounts with rings; `None` if there are none, and need not be.
@@ -179,13 +179,14 @@ impl Mount {
         let notifier = Arc::new(session.notifier());
         let notify = KernelNotify::start(notifier).map_err(MountError::Serve)?;
         vfs.set_notify(Arc::new(notify));
+        vfs.set_transport(FUSER);
         Ok(session)
     }
 
     /// How requests come.
     pub fn transport(&self) -> &'static str {
         match self.session {
-            Served::Fuser(_) => "fuser",
+            Served::Fuser(_) => FUSER,
             Served::Ring(_) => ring::TRANSPORT,
         }
     }

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::limits::{
-    RING_CROWD_MAX, RING_CROWD_MIN, RING_REVIEW_INTERVAL, RING_WAIT_MEAN_MAX,
+    CPU_CROWD_MAX, CPU_CROWD_MIN, CPU_WAIT_MEAN_MAX, POLICY_REVIEW_INTERVAL,
 };
 
 const WAITS: &str = "/proc/thread-self/schedstat";
@@ -140,11 +140,11 @@ impl Waits {
 
 impl Judge {
     fn new(gives_way: bool, seen: Waits, now: Instant) -> Self {
-        Self { gives_way, seen, reviewed: now, turn: now, crowd: RING_CROWD_MIN }
+        Self { gives_way, seen, reviewed: now, turn: now, crowd: CPU_CROWD_MIN }
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        now.duration_since(self.reviewed) >= RING_REVIEW_INTERVAL
+        now.duration_since(self.reviewed) >= POLICY_REVIEW_INTERVAL
     }
 
     /// Takes in how long the thread has waited up to now. Tells whether the policy is another then.
@@ -152,13 +152,13 @@ impl Judge {
         let nanos = waits.nanos.saturating_sub(self.seen.nanos);
         let count = waits.count.saturating_sub(self.seen.count).max(1);
         (self.seen, self.reviewed) = (waits, now);
-        let is_busy = Duration::from_nanos(nanos / count) > RING_WAIT_MEAN_MAX;
+        let is_busy = Duration::from_nanos(nanos / count) > CPU_WAIT_MEAN_MAX;
         match (is_busy, self.gives_way) {
             (true, true) => {
                 // That it was only just free for a while says that it will be busy again.
                 self.crowd = match now.duration_since(self.turn) < self.crowd {
-                    true => (self.crowd * 2).min(RING_CROWD_MAX),
-                    false => RING_CROWD_MIN,
+                    true => (self.crowd * 2).min(CPU_CROWD_MAX),
+                    false => CPU_CROWD_MIN,
                 };
                 self.gives_way = false;
                 self.turn = now + self.crowd;
@@ -188,7 +188,7 @@ mod tests {
 
     use super::{Judge, Policy, Waits, give_way};
     use crate::base::limits::{
-        RING_CROWD_MAX, RING_CROWD_MIN, RING_REVIEW_INTERVAL, RING_WAIT_MEAN_MAX,
+        CPU_CROWD_MAX, CPU_CROWD_MIN, CPU_WAIT_MEAN_MAX, POLICY_REVIEW_INTERVAL,
     };
     use crate::fuse::cpus;
 
@@ -214,9 +214,9 @@ mod tests {
             let end = self.now + time;
             let mut gave_way = Duration::ZERO;
             while self.now < end {
-                self.now += RING_REVIEW_INTERVAL;
+                self.now += POLICY_REVIEW_INTERVAL;
                 if self.judge.gives_way {
-                    gave_way += RING_REVIEW_INTERVAL;
+                    gave_way += POLICY_REVIEW_INTERVAL;
                 }
                 self.waits.count += 10;
                 self.waits.nanos += 10 * wait(self.judge.gives_way).as_nanos() as u64;
@@ -233,23 +233,23 @@ mod tests {
     }
 
     fn short(_: bool) -> Duration {
-        RING_WAIT_MEAN_MAX / 2
+        CPU_WAIT_MEAN_MAX / 2
     }
 
     fn long(_: bool) -> Duration {
-        RING_WAIT_MEAN_MAX * 2
+        CPU_WAIT_MEAN_MAX * 2
     }
 
     #[test]
     fn it_gives_way_where_it_need_not_wait_and_nowhere_else() {
         let mut reviews = reviews();
         assert!(!reviews.judge.is_due(reviews.now));
-        assert_eq!(reviews.run(RING_CROWD_MAX, short), RING_CROWD_MAX);
-        assert_eq!(reviews.run(RING_CROWD_MAX, long), RING_REVIEW_INTERVAL);
+        assert_eq!(reviews.run(CPU_CROWD_MAX, short), CPU_CROWD_MAX);
+        assert_eq!(reviews.run(CPU_CROWD_MAX, long), POLICY_REVIEW_INTERVAL);
         // A while after the others have gone.
-        let late = RING_CROWD_MAX - reviews.run(RING_CROWD_MAX, short);
+        let late = CPU_CROWD_MAX - reviews.run(CPU_CROWD_MAX, short);
         assert!(
-            RING_CROWD_MIN <= late && late <= RING_CROWD_MIN + RING_REVIEW_INTERVAL,
+            CPU_CROWD_MIN <= late && late <= CPU_CROWD_MIN + POLICY_REVIEW_INTERVAL,
             "{late:?}"
         );
     }
@@ -257,14 +257,14 @@ mod tests {
     #[test]
     fn where_it_waits_only_if_it_gives_way_it_seldom_does() {
         let mut reviews = reviews();
-        let time = RING_CROWD_MAX * 10;
+        let time = CPU_CROWD_MAX * 10;
         let gave_way =
             reviews.run(time, |gives_way| if gives_way { long(true) } else { short(true) });
-        assert!(gave_way > RING_REVIEW_INTERVAL && gave_way < time / 300, "{gave_way:?}");
+        assert!(gave_way > POLICY_REVIEW_INTERVAL && gave_way < time / 300, "{gave_way:?}");
         // And is forgiven that, once it has given way for long.
-        reviews.run(RING_CROWD_MAX * 3, short);
-        reviews.run(RING_REVIEW_INTERVAL, long);
-        assert_eq!(reviews.judge.crowd, RING_CROWD_MIN);
+        reviews.run(CPU_CROWD_MAX * 3, short);
+        reviews.run(POLICY_REVIEW_INTERVAL, long);
+        assert_eq!(reviews.judge.crowd, CPU_CROWD_MIN);
     }
 
     #[test]

@@ -61,8 +61,8 @@ pub enum Body {
 }
 
 impl Inode {
-    /// Makes an inode of what a committed entry tells, as if it were made when it last changed. Reads extended attributes that have an
-    /// object of their own.
+    /// Makes an inode of what a committed entry tells, as if it were made when it last changed. Reads
+    /// extended attributes that have an object of their own.
     pub(super) fn from_entry(
         entry: Entry,
         ino: Ino,
