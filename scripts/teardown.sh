@@ -42,8 +42,12 @@ until_so() {
     return 1
 }
 
+# is_gone PID: a process that has ended and that nobody has waited for is gone too; some systems let
+# seconds pass before they do.
 is_gone() {
-    ! kill -0 "$1" 2>/dev/null
+    local stat
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+    [[ ${stat##*) } == Z* ]]
 }
 
 is_unmounted() {
