@@ -385,43 +385,19 @@ sqlite_is_good() {
         tee /dev/stderr) == $'ok\n30000|10000\nwal' ]]
 }
 
-dir=/var/tmp max_mib=300 sources=()
-while (($# > 0)); do
-    case $1 in
-    --dir | --max-mib)
-        if (($# < 2)); then
-            usage >&2
-            exit 2
-        fi
-        name=${1#--}
-        printf -v "${name/-/_}" %s "$2"
-        shift 2
-        ;;
-    --help | -h)
-        usage
-        exit
-        ;;
-    -*)
-        usage >&2
-        exit 2
-        ;;
-    *)
-        sources+=("$(realpath -- "$1")")
-        shift
-        ;;
-    esac
+# shellcheck source=scripts/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+dir=/var/tmp max_mib=300 operands=()
+read_options "dir max-mib ..." "$@"
+[[ $max_mib =~ ^[1-9][0-9]*$ ]] || misused
+((${#operands[@]})) || operands=(/usr/share /usr/lib)
+for source in "${operands[@]}"; do
+    [[ -d $source ]] || die "$source is no directory"
 done
-if [[ ! $max_mib =~ ^[1-9][0-9]*$ ]]; then
-    usage >&2
-    exit 2
-fi
-((${#sources[@]} > 0)) || sources=(/usr/share /usr/lib)
+mapfile -d '' sources < <(realpath -z -- "${operands[@]}")
 dir=$(realpath -- "$dir")
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-# shellcheck source=scripts/lib.sh
-source scripts/lib.sh
-
 begin "What is needed"
 check_cargo
 install_packages fusermount3:fuse3 rsync:rsync git:git sqlite3:sqlite3 getfattr:attr tar:tar \

@@ -143,42 +143,20 @@ measure_mounts() {
     done
 }
 
-with_mount=1 dir=/var/tmp json=
+# shellcheck source=scripts/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+dir=/var/tmp json='' quick=0 no_mount=0
+read_options "dir json quick! no-mount!" "$@"
 trees=(1000 100000) commits_max=2000 commits_min=50 options=()
-while (($# > 0)); do
-    case $1 in
-    --dir | --json)
-        if (($# < 2)); then
-            usage >&2
-            exit 2
-        fi
-        printf -v "${1#--}" %s "$2"
-        shift
-        ;;
-    --quick)
-        trees=(1000) commits_max=100 commits_min=5 options=(--files-max 1000 --rounds 200)
-        ;;
-    --no-mount) with_mount=0 ;;
-    --help | -h)
-        usage
-        exit
-        ;;
-    *)
-        usage >&2
-        exit 2
-        ;;
-    esac
-    shift
-done
+if ((quick)); then
+    trees=(1000) commits_max=100 commits_min=5 options=(--files-max 1000 --rounds 200)
+fi
 dir=$(realpath -- "$dir")
 [[ -z $json ]] || json=$(realpath -m -- "$json")
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-# shellcheck source=scripts/lib.sh
-source scripts/lib.sh
-
 check_cargo
-if ((with_mount)); then
+if ((!no_mount)); then
     install_packages fusermount3:fuse3 taskset:util-linux >&2
     check_fuse "--no-mount leaves out what needs it"
 else
@@ -188,7 +166,7 @@ fi
 
 say "builds"
 bench=$(bench_path commit)
-if ((with_mount)); then
+if ((!no_mount)); then
     cargo build --release --locked --quiet
     client=$(bench_path commit_latency)
     vst=$(target_dir)/release/vst
@@ -200,7 +178,7 @@ tmp=$(mktemp -d -- "$dir/vst-bench.XXXXXX")
 rows=$tmp/rows
 : >"$rows"
 
-((!with_mount)) || measure_mounts
+((no_mount)) || measure_mounts
 say "measures without a mount"
 TMPDIR=$tmp "$bench" --report "$json" --also "$rows" "${options[@]}"
 say "the figures are in $json"

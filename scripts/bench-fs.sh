@@ -135,37 +135,20 @@ measure_snapshots() {
     measure "$cpu" "one CPU" 1 snapshots --files "$commits" "vst=$top"
 }
 
-dir=/var/tmp json='' rounds=5 sets='floor work bulk commits snapshots' only=''
-placements='one free' clients='1 2' sizes=() commits=10000 transport=fuser
-while (($# > 0)); do
-    case $1 in
-    --dir | --json | --rounds | --sets | --only | --placements | --clients | --transport)
-        if (($# < 2)); then
-            usage >&2
-            exit 2
-        fi
-        printf -v "${1#--}" %s "$2"
-        shift
-        ;;
-    --quick) rounds=3 sizes=(--files 2000 --mib 128) commits=1000 ;;
-    --help | -h)
-        usage
-        exit
-        ;;
-    *)
-        usage >&2
-        exit 2
-        ;;
-    esac
-    shift
-done
+# shellcheck source=scripts/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+dir=/var/tmp json='' rounds='' sets='floor work bulk commits snapshots' only=''
+placements='one free' clients='1 2' transport=fuser quick=0
+read_options "dir json rounds sets only placements clients transport quick!" "$@"
+commits=10000 sizes=()
+if ((quick)); then
+    commits=1000 sizes=(--files 2000 --mib 128)
+fi
+[[ -n $rounds ]] || rounds=$((quick ? 3 : 5))
 dir=$(realpath -- "$dir")
 [[ -z $json ]] || json=$(realpath -m -- "$json")
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-# shellcheck source=scripts/lib.sh
-source scripts/lib.sh
-
 check_cargo
 install_packages fusermount3:fuse3 taskset:util-linux mkfs.ext4:e2fsprogs git:git tar:tar \
     find:findutils >&2

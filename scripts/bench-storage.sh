@@ -16,7 +16,7 @@ readonly SOURCE_GIT_PERCENT_MAX=130
 
 usage() {
     cat <<'USAGE'
-Usage: scripts/bench-storage.sh [--quick] [--only small|large|source] [--source DIR]... [--dir DIR]
+Usage: scripts/bench-storage.sh [--quick] [--only small|large|source] [--dir DIR] [SOURCE]...
                                 [--help]
 
 Measures through a mount how much the store grows, and prints a table of it:
@@ -31,11 +31,10 @@ has been gone over as well. Removes all that it made.
 
   --quick       a hundredth of the files and of the large file
   --only NAME   only that one
-  --source DIR  take the source files from here; may be given several times. Unless told: from
-                /usr/include, from the newest of every crate that cargo has unpacked, and from
-                /usr/lib
   --dir DIR     where to make stores; /var/tmp unless told
   --help        print this
+  SOURCE        a directory to take the source files from. Unless told: from /usr/include, from the
+                newest of every crate that cargo has unpacked, and from /usr/lib
 USAGE
 }
 
@@ -205,47 +204,26 @@ measure_source() {
     forget
 }
 
-divisor=1 dir=/var/tmp only='' sources=()
-while (($# > 0)); do
-    case $1 in
-    --dir | --only | --source)
-        if (($# < 2)); then
-            usage >&2
-            exit 2
-        fi
-        if [[ $1 == --source ]]; then
-            sources+=("$(realpath -- "$2")")
-        else
-            printf -v "${1#--}" %s "$2"
-        fi
-        shift
-        ;;
-    --quick) divisor=100 ;;
-    --help | -h)
-        usage
-        exit
-        ;;
-    *)
-        usage >&2
-        exit 2
-        ;;
-    esac
-    shift
-done
+# shellcheck source=scripts/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+dir=/var/tmp only='' quick=0 operands=()
+read_options "dir only quick! ..." "$@"
+divisor=$((quick ? 100 : 1))
 case $only in
 '' | small | large | source) ;;
-*)
-    usage >&2
-    exit 2
-    ;;
+*) misused ;;
 esac
 dir=$(realpath -- "$dir")
-((${#sources[@]})) || mapfile -t sources < <(default_sources)
+if ((${#operands[@]})); then
+    for source in "${operands[@]}"; do
+        [[ -d $source ]] || die "$source is no directory"
+    done
+    mapfile -d '' sources < <(realpath -z -- "${operands[@]}")
+else
+    mapfile -t sources < <(default_sources)
+fi
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-# shellcheck source=scripts/lib.sh
-source scripts/lib.sh
-
 check_cargo
 install_packages fusermount3:fuse3 git:git column:bsdextrautils >&2
 check_fuse ''

@@ -355,43 +355,22 @@ part_afterwards() {
     fi
 }
 
-seed=1 fsx_runs=10 fsx_operations=100000 seconds=5 dir=${TMPDIR:-/tmp} keep=0 parts=()
-transport=fuser
-while (($#)); do
-    case $1 in
-    --seed | --fsx-runs | --fsx-operations | --seconds)
-        [[ ${2:-} =~ ^[0-9]{1,9}$ ]] || { usage >&2 && exit 2; }
-        name=${1#--}
-        printf -v "${name//-/_}" %d "$((10#$2))"
-        shift 2
-        ;;
-    --dir | --transport)
-        (($# >= 2)) || { usage >&2 && exit 2; }
-        printf -v "${1#--}" %s "$2"
-        shift 2
-        ;;
-    --keep)
-        keep=1
-        shift
-        ;;
-    --help | -h)
-        usage
-        exit
-        ;;
-    *)
-        [[ " ${PARTS[*]} " == *" $1 "* ]] || { usage >&2 && exit 2; }
-        parts+=("$1")
-        shift
-        ;;
-    esac
-done
+# shellcheck source=scripts/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+seed=1 fsx_runs=10 fsx_operations=100000 seconds=5 dir=${TMPDIR:-/tmp} transport=fuser
+keep=0 operands=()
+read_options "seed fsx-runs fsx-operations seconds dir transport keep! ..." "$@"
 readonly MOUNT_OPTIONS=(--allow-other --dev --transport "$transport")
-((${#parts[@]})) || parts=("${PARTS[@]}")
+for number in "$seed" "$fsx_runs" "$fsx_operations" "$seconds"; do
+    [[ $number =~ ^(0|[1-9][0-9]{0,8})$ ]] || misused
+done
+for part in "${operands[@]}"; do
+    [[ " ${PARTS[*]} " == *" $part "* ]] || misused
+done
+((${#operands[@]})) || operands=("${PARTS[@]}")
+dir=$(realpath -- "$dir")
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-# shellcheck source=scripts/lib.sh
-source scripts/lib.sh
-
 ((EUID == 0)) || die "must be run as root: the suites become other users and make device nodes"
 check_cargo
 check_fuse ""
@@ -404,7 +383,7 @@ cargo build --release --locked
 vst=$(target_dir)/release/vst
 trap on_exit EXIT
 trap 'exit 130' INT TERM HUP
-tmp=$(realpath -- "$(mktemp -d -p "$dir" vst-conformance.XXXXXX)")
+tmp=$(mktemp -d -- "$dir/vst-conformance.XXXXXX")
 chmod 755 "$tmp"
 mnt=$tmp/mnt
 mkdir "$mnt" "$tmp/log"
@@ -413,7 +392,7 @@ if [[ $transport == ring ]]; then
 fi
 "$vst" mount "$tmp/store" "$mnt" "${MOUNT_OPTIONS[@]}"
 chmod 777 "$mnt"
-for part in "${parts[@]}"; do
+for part in "${operands[@]}"; do
     printf '\n== %s\n' "$part"
     "part_${part//-/_}"
 done

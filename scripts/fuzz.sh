@@ -21,37 +21,17 @@ tests/fuzz/regressions/TARGET, from where the tests take it.
 EOF
 }
 
-minutes=10 chosen=()
-while (($# > 0)); do
-    case $1 in
-    --minutes)
-        if [[ ! ${2:-} =~ ^[1-9][0-9]*$ ]]; then
-            usage >&2
-            exit 2
-        fi
-        minutes=$2
-        shift
-        ;;
-    --help | -h)
-        usage
-        exit
-        ;;
-    *)
-        if [[ " ${targets[*]} " != *" $1 "* ]]; then
-            usage >&2
-            exit 2
-        fi
-        chosen+=("$1")
-        ;;
-    esac
-    shift
+# shellcheck source=scripts/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+minutes=10 operands=()
+read_options "minutes ..." "$@"
+[[ $minutes =~ ^[1-9][0-9]*$ ]] || misused
+for target in "${operands[@]}"; do
+    [[ " ${targets[*]} " == *" $target "* ]] || misused
 done
-((${#chosen[@]} > 0)) || chosen=("${targets[@]}")
+((${#operands[@]})) || operands=("${targets[@]}")
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-# shellcheck source=scripts/lib.sh
-source scripts/lib.sh
-
 check_cargo
 install_packages c++:g++ >&2
 command -v rustup >/dev/null || die "needs rustup, for a nightly toolchain"
@@ -66,7 +46,7 @@ if [[ -z ${TMPDIR:-} && -w /dev/shm ]]; then
     export TMPDIR=/dev/shm
 fi
 corpus=$(target_dir)/fuzz-corpus
-for target in "${chosen[@]}"; do
+for target in "${operands[@]}"; do
     printf '\n== %s, %s minutes\n' "$target" "$minutes"
     mkdir -p -- "$corpus/$target"
     seeds=()

@@ -13,26 +13,35 @@ die() {
     exit 1
 }
 
-# read_options NAMES ARGUMENT...: sets the variable of each of these names that an option `--NAME VALUE`
-# gives a value. Prints `usage` for --help, and fails with it for all else.
+# misused: the end of a script that was not called as `usage` says.
+misused() {
+    usage >&2
+    exit 2
+}
+
+# read_options "NAME..." ARGUMENT...: sets the variable of each of these names, in which dashes are
+# underscores, to what follows the option `--NAME`. That of a name with `!` behind it is set to 1, and
+# nothing follows. With `...` among the names, what is no option comes into `operands`. Prints `usage`
+# for --help, and fails with it for all else.
 read_options() {
-    local names=" $1 "
+    local names=" $1 " name
     shift
     while (($# > 0)); do
-        case $1 in
-        --help | -h)
+        name=${1#--}
+        if [[ $1 == --help || $1 == -h ]]; then
             usage
             exit
-            ;;
-        *)
-            if [[ $1 != --* || $names != *" ${1#--} "* ]] || (($# < 2)); then
-                usage >&2
-                exit 2
-            fi
-            printf -v "${1#--}" %s "$2"
-            shift 2
-            ;;
-        esac
+        elif [[ $1 == --* && $names == *" $name! "* ]]; then
+            printf -v "${name//-/_}" 1
+        elif [[ $1 == --* && $names == *" $name "* ]] && (($# > 1)); then
+            printf -v "${name//-/_}" %s "$2"
+            shift
+        elif [[ $1 != -* && $names == *' ... '* ]]; then
+            operands+=("$1")
+        else
+            misused
+        fi
+        shift
     done
 }
 

@@ -82,36 +82,18 @@ time_commits() {
         "$COMMITS" "${times[COMMITS / 2]}"
 }
 
-dir=
-for argument in "$@"; do
-    case $argument in
-    --help | -h)
-        usage
-        exit
-        ;;
-    -*)
-        usage >&2
-        exit 2
-        ;;
-    *)
-        if [[ -n $dir || -z $argument ]]; then
-            usage >&2
-            exit 2
-        fi
-        dir=$argument
-        ;;
-    esac
-done
-dir=${dir:-${TMPDIR:-/tmp}/vst-demo}
+# shellcheck source=scripts/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+operands=()
+read_options "..." "$@"
+((${#operands[@]} < 2)) || misused
+dir=${operands[0]:-${TMPDIR:-/tmp}/vst-demo}
 # The last part is not resolved: a link there is nobody's demonstration.
 dir=$(realpath -m -- "$(dirname -- "$dir")")/$(basename -- "$dir")
 dir=${dir/#\/\//\/}
 store=$dir/store work=$dir/work
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-# shellcheck source=scripts/lib.sh
-source scripts/lib.sh
-
 bold='' plain=''
 if [[ -t 1 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
     bold=$'\e[1m' plain=$'\e[0m'

@@ -48,10 +48,8 @@ on_exit() {
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 minutes='' seed='' dir=${TMPDIR:-/tmp}
 read_options "minutes seed dir" "$@"
-[[ $minutes =~ ^[0-9]+(\.[0-9]+)?$ && $seed =~ ^[0-9]*$ ]] || {
-    usage >&2
-    exit 2
-}
+[[ $minutes =~ ^[0-9]+(\.[0-9]+)?$ && $seed =~ ^[0-9]*$ ]] || misused
+dir=$(realpath -- "$dir")
 seconds=$(awk -v minutes="$minutes" 'BEGIN { printf "%d\n", minutes * 60 + 0.5 }')
 seed=${seed:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 
@@ -66,7 +64,7 @@ cargo test --locked --test storm --no-run
 storm=$(cargo test --locked --quiet --test storm --no-run --message-format=json |
     sed -n 's/.*"executable":"\([^"]*\/storm-[^"]*\)".*/\1/p')
 [[ -x $storm ]] || die "cargo does not tell where it put the storm"
-tmp=$(realpath -- "$(mktemp -d -p "$dir" vst-soak.XXXXXX)")
+tmp=$(mktemp -d -- "$dir/vst-soak.XXXXXX")
 echo "seed $seed, for $seconds s"
 # In the background, so that a signal is heeded at once.
 TMPDIR=$tmp VST_SOAK_SECONDS=$seconds VST_SOAK_SEED=$seed VST_STORM_KEEP=1 \

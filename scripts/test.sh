@@ -42,7 +42,7 @@ on_exit() {
 
 install_needs() {
     local needs=(git:git groff:groff-base)
-    if ((with_mount)); then
+    if ((!no_mount)); then
         needs+=(fusermount3:fuse3 getfattr:attr getfacl:acl rsync:rsync sqlite3:sqlite3
             tar:tar patch:patch mkfs.ext4:e2fsprogs)
     fi
@@ -80,7 +80,7 @@ check_advisories() {
 }
 
 run_tests() {
-    if ((with_mount)); then
+    if ((!no_mount)); then
         TMPDIR=$tmp VST_TEST_TRANSPORT=fuser cargo test --locked
         return
     fi
@@ -124,24 +124,12 @@ check_leftovers() {
     echo "no mount and no daemon is left"
 }
 
-with_mount=1
-for argument in "$@"; do
-    case $argument in
-    --no-mount) with_mount=0 ;;
-    --help | -h)
-        usage
-        exit
-        ;;
-    *)
-        usage >&2
-        exit 2
-        ;;
-    esac
-done
+# shellcheck source=scripts/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+no_mount=0
+read_options "no-mount!" "$@"
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-# shellcheck source=scripts/lib.sh
-source scripts/lib.sh
 
 current=start
 # The tests make their directories in here, so that what they leave is known as theirs.
@@ -153,7 +141,7 @@ trap on_exit EXIT
 begin "packages"
 check_cargo
 install_needs
-if ((with_mount)); then
+if ((!no_mount)); then
     check_fuse "--no-mount leaves out the tests that need it"
 fi
 
@@ -180,14 +168,14 @@ begin "dependencies: cargo deny check advisories"
 check_advisories
 
 begin "tests: cargo test"
-if ((!with_mount)); then
+if ((no_mount)); then
     echo "without the tests that mount"
 fi
 binary=$(target_dir)/debug/vst
 daemons_before=$(daemons)
 run_tests
 
-if ((with_mount)); then
+if ((!no_mount)); then
     begin "tests: the mount, through rings"
     # Without a subshell, which would keep what it was.
     if switch_uring; then
