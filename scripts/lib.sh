@@ -142,7 +142,7 @@ readonly URING_SWITCH=/sys/module/fuse/parameters/enable_uring
 # cannot be and fails.
 switch_uring() {
     if ((EUID != 0)); then
-        echo "only root can mount through rings"
+        echo "only root can turn on mounts through rings"
     elif [[ ! -e $URING_SWITCH ]]; then
         echo "this kernel has no FUSE over io_uring"
     elif [[ $(cat /proc/sys/kernel/io_uring_disabled 2>/dev/null || echo 2) == 2 ]]; then

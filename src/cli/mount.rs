@@ -114,7 +114,7 @@ impl From<DurabilityArg> for Durability {
 /// How requests come from the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum TransportArg {
-    /// Through rings where root mounts and the kernel has them turned on, otherwise from /dev/fuse
+    /// Through rings where the kernel has them turned on, otherwise from /dev/fuse
     Auto,
     /// From /dev/fuse, on whatever CPU the daemon wakes
     Fuser,

@@ -9,6 +9,7 @@ mod beside;
 mod convert;
 mod cpus;
 mod guard;
+mod helper;
 mod mount;
 mod notify;
 mod policy;

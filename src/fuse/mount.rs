@@ -5,14 +5,14 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
-use fuser::{Config, MountOption, Session, SessionACL};
+use fuser::{Config, Session, SessionACL};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::adapter::Adapter;
+use super::helper::{self, HELPER};
 use super::notify::KernelNotify;
 use super::ring::{self, NoRing, RingFailure, RingSession};
 use super::settings;
@@ -20,7 +20,6 @@ use crate::base::limits::FUSE_THREADS_MIN;
 use crate::vfs::Vfs;
 
 const DEVICE: &str = "/dev/fuse";
-const HELPER: &str = "fusermount3";
 /// What requests that come from the device are called by.
 const FUSER: &str = "fuser";
 
@@ -145,8 +144,9 @@ impl Mount {
         if options.transport == Transport::Fuser {
             return Ok(None);
         }
-        let mount = || mount_as_root(options);
-        match RingSession::new(vfs, &options.mountpoint, options.enable_uring, mount) {
+        let mount = || mount(options);
+        let unmounter = Unmounter::new(&options.mountpoint);
+        match RingSession::new(vfs, unmounter, options.enable_uring, mount) {
             Ok(session) => Ok(Some(session)),
             Err(RingFailure::Mount(error)) => Err(error),
             Err(RingFailure::NoRing(why)) if options.transport == Transport::Ring => {
@@ -160,6 +160,22 @@ impl Mount {
     }
 
     fn from_device(vfs: &Arc<Vfs>, options: &MountOptions) -> Result<Session<Adapter>, MountError> {
+        let begun = Self::begin(vfs, options, mount(options)?);
+        if begun.is_err() {
+            // Nobody will answer through it.
+            if let Err(error) = Unmounter::new(&options.mountpoint).unmount_or_detach() {
+                log::warn!("{error}");
+            }
+        }
+        begun
+    }
+
+    /// Begins to speak with the kernel through the device.
+    fn begin(
+        vfs: &Arc<Vfs>,
+        options: &MountOptions,
+        device: OwnedFd,
+    ) -> Result<Session<Adapter>, MountError> {
         let mut config = Config::default();
         config.acl = match options.allow_other {
             true => SessionACL::All,
@@ -167,15 +183,9 @@ impl Mount {
         };
         // One thread must be left to answer while others wait for the kernel to take note.
         config.n_threads = Some(options.threads.max(FUSE_THREADS_MIN));
-        let adapter = Adapter(vfs.clone());
+        let (adapter, acl) = (Adapter(vfs.clone()), config.acl);
         let failed = |source| MountError::Mount { mountpoint: options.mountpoint.clone(), source };
-        let session = if rustix::process::geteuid().is_root() {
-            let device = mount_as_root(options)?;
-            let acl = config.acl;
-            Session::from_fd(adapter, device, acl, config).map_err(failed)?
-        } else {
-            mount_as_user(adapter, options, config)?
-        };
+        let session = Session::from_fd(adapter, device, acl, config).map_err(failed)?;
         let notifier = Arc::new(session.notifier());
         let notify = KernelNotify::start(notifier).map_err(MountError::Serve)?;
         vfs.set_notify(Arc::new(notify));
@@ -203,6 +213,14 @@ impl Mount {
             Served::Ring(session) => session.run(),
         };
         served.map_err(MountError::Serve)
+    }
+}
+
+/// Mounts, and gives the device through which the kernel asks.
+fn mount(options: &MountOptions) -> Result<OwnedFd, MountError> {
+    match rustix::process::geteuid().is_root() {
+        true => mount_as_root(options),
+        false => helper::mount(options),
     }
 }
 
@@ -234,27 +252,6 @@ fn mount_as_root(options: &MountOptions) -> Result<OwnedFd, MountError> {
     Ok(device)
 }
 
-fn mount_as_user(
-    adapter: Adapter,
-    options: &MountOptions,
-    mut config: Config,
-) -> Result<Session<Adapter>, MountError> {
-    if Command::new(HELPER).arg("--version").output().is_err() {
-        return Err(MountError::NoHelper);
-    }
-    config.mount_options = vec![
-        MountOption::FSName(options.store.to_string_lossy().into_owned()),
-        MountOption::Subtype("vst".into()),
-        MountOption::DefaultPermissions,
-        MountOption::NoAtime,
-    ];
-    if options.read_only {
-        config.mount_options.push(MountOption::RO);
-    }
-    Session::new(adapter, &options.mountpoint, &config)
-        .map_err(|source| MountError::Mount { mountpoint: options.mountpoint.clone(), source })
-}
-
 impl Unmounter {
     /// Takes mounts on this directory away.
     pub fn new(mountpoint: &Path) -> Self {
@@ -275,36 +272,21 @@ impl Unmounter {
         }
     }
 
+    /// Where it is mounted.
+    pub(super) fn mountpoint(&self) -> &Path {
+        &self.mountpoint
+    }
+
     fn try_unmount(&self, detach: bool) -> Result<(), MountError> {
+        if !rustix::process::geteuid().is_root() {
+            return helper::unmount(&self.mountpoint, detach);
+        }
         let mountpoint = || self.mountpoint.clone();
-        if rustix::process::geteuid().is_root() {
-            let flags = if detach { UnmountFlags::DETACH } else { UnmountFlags::empty() };
-            return match rustix::mount::unmount(&self.mountpoint, flags) {
-                Ok(()) => Ok(()),
-                Err(rustix::io::Errno::BUSY) => Err(MountError::Busy(mountpoint())),
-                Err(e) => Err(MountError::Unmount { mountpoint: mountpoint(), source: e.into() }),
-            };
-        }
-        let mut command = Command::new(HELPER);
-        command.arg("-u");
-        if detach {
-            command.arg("-z");
-        }
-        let output =
-            command.arg("--").arg(&self.mountpoint).output().map_err(|source| {
-                match source.kind() {
-                    io::ErrorKind::NotFound => MountError::NoHelper,
-                    _ => MountError::Unmount { mountpoint: mountpoint(), source },
-                }
-            })?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        if output.status.success() {
-            Ok(())
-        } else if said.contains("busy") {
-            Err(MountError::Busy(mountpoint()))
-        } else {
-            let source = io::Error::other(said.trim().to_owned());
-            Err(MountError::Unmount { mountpoint: mountpoint(), source })
+        let flags = if detach { UnmountFlags::DETACH } else { UnmountFlags::empty() };
+        match rustix::mount::unmount(&self.mountpoint, flags) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::BUSY) => Err(MountError::Busy(mountpoint())),
+            Err(e) => Err(MountError::Unmount { mountpoint: mountpoint(), source: e.into() }),
         }
     }
 }

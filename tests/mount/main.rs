@@ -37,6 +37,7 @@ mod transcript;
 mod transport;
 mod tree;
 mod undo;
+mod unprivileged;
 mod users;
 mod verify;
 mod watch;

@@ -14,12 +14,19 @@ use crate::shell::is_root;
 
 /// The kernel's switch for rings. Other tests go on meanwhile, so it is looked at and left alone.
 const SWITCH: &str = "/sys/module/fuse/parameters/enable_uring";
+/// For whom the system has io_uring disabled: nobody, all but root, or everybody.
+const IO_URING_DISABLED: &str = "/proc/sys/kernel/io_uring_disabled";
 /// More than one processor's ring, and the pool behind it, take at a time.
 const CLIENTS: usize = 40;
 const ROUNDS: usize = 20;
 
-fn rings_are_on() -> bool {
-    is_root() && fs::read_to_string(SWITCH).is_ok_and(|state| state.trim() == "Y")
+/// Tells whether this user can mount through rings.
+pub(crate) fn rings_are_on() -> bool {
+    let is_in = |file, states: &[&str]| {
+        fs::read_to_string(file).is_ok_and(|state| states.contains(&state.trim()))
+    };
+    let allowed: &[&str] = if is_root() { &["0", "1"] } else { &["0"] };
+    is_in(SWITCH, &["Y"]) && is_in(IO_URING_DISABLED, allowed)
 }
 
 #[test]

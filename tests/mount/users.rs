@@ -4,7 +4,6 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use crate::harness::TestMount;
 use crate::shell::{have, is_root, sh, try_sh_as};
@@ -297,53 +296,4 @@ fn device_nodes_work_if_they_are_asked_for_and_not_otherwise() {
         let opened = fs::File::open(place.join("null"));
         assert!(opened.is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied));
     }
-}
-
-/// What a user does on a mount of his own, with `vst` and as it is told of in the README.
-const DAY: &str = "
-    : <> /dev/fuse || exit 77
-    mkdir tree; ../vst mount store tree
-    cd tree
-    echo one > file; ../../vst commit -m first > ../first
-    echo two > file; touch .vst/commit
-    test \"$(../../vst log | wc -l)\" = 2
-    test \"$(cat .snapshots/\"$(cat ../first)\"/file)\" = one
-    ../../vst restore \"$(cat ../first)\" file 2>/dev/null
-    test \"$(cat file)\" = one
-    test \"$(stat -c %u:%a .vst/commit)\" = 1:600
-    chown 2 file 2>/dev/null && exit 1
-    cd ..
-    ../vst umount tree
-    test -z \"$(ls tree)\"
-    ../vst mount store tree --durability strict
-    test \"$(cat tree/file)\" = one
-    ../vst umount tree
-    ! grep -F /tree /proc/self/mounts";
-
-#[test]
-fn a_user_who_is_not_root_mounts_by_way_of_fusermount3() {
-    if !is_root() || !have(&["fusermount3", "unshare", "setpriv"]) {
-        eprintln!("skipped: only root can become another user, who needs fusermount3 then");
-        return;
-    }
-    let directory = tempfile::tempdir().expect("a directory");
-    let home = directory.path().join("home");
-    fs::set_permissions(&directory, Permissions::from_mode(0o755)).expect("its own directory");
-    fs::create_dir(&home).expect("a new directory");
-    std::os::unix::fs::chown(&home, Some(ALICE), Some(ALICE)).expect("root may");
-    // Where the build has put it, other users may not come.
-    fs::copy(env!("CARGO_BIN_EXE_vst"), directory.path().join("vst")).expect("it has been built");
-    // Namespaces of its own: in them everybody may open the device, the machine's stays as it is,
-    // and whatever happens neither a mount nor a daemon is left behind.
-    let script = "mknod -m 666 fuse c 10 229; mount --bind fuse /dev/fuse
-        cd home; exec setpriv --reuid 1 --regid 1 --clear-groups bash -eu -c \"$DAY\"";
-    let mut apart = Command::new("unshare");
-    apart.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]);
-    apart.args(["bash", "-eu", "-c", script]).env("DAY", DAY).current_dir(&directory);
-    let output = apart.stdin(Stdio::null()).output().expect("unshare is there");
-    if output.status.code() == Some(77) {
-        eprintln!("skipped: no device can be opened below {}", directory.path().display());
-        return;
-    }
-    assert!(output.status.success(), "{output:?}");
 }

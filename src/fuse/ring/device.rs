@@ -4,7 +4,9 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::{Errno, retry_on_intr};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::encode::Body;
@@ -32,9 +34,18 @@ impl Device {
         vec![0; MESSAGE_BYTES_MAX]
     }
 
-    /// Waits for a message; `None` when the mount has gone away.
-    pub(super) fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<Option<&'b [u8]>> {
+    /// Waits for a message; `None` when the mount has gone away, or the bell rings that is listened to.
+    pub(super) fn receive<'b>(
+        &self,
+        buffer: &'b mut [u8],
+        bell: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Option<&'b [u8]>> {
         loop {
+            if let Some(bell) = bell
+                && !self.wait(bell)?
+            {
+                return Ok(None);
+            }
             match rustix::io::read(&self.0, &mut *buffer) {
                 Ok(len) => return Ok(Some(&buffer[..len])),
                 // Interrupted; or whoever asked has taken it back.
@@ -59,10 +70,27 @@ impl Device {
         }
     }
 
-    /// Answers what comes by the device until the mount has gone away.
-    pub(super) fn run(&self, server: &Server, pool: &Pool) -> io::Result<()> {
+    /// Whether the kernel still takes answers.
+    pub(super) fn is_connected(&self) -> bool {
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        let polled = retry_on_intr(|| poll(&mut fds, Some(&Timespec::default())));
+        polled.is_ok() && !fds[0].revents().contains(PollFlags::ERR)
+    }
+
+    /// Waits until there is a message, or the mount has gone away; `false` if only the bell rings.
+    fn wait(&self, bell: BorrowedFd<'_>) -> io::Result<bool> {
+        let mut fds =
+            [PollFd::new(&self.0, PollFlags::IN), PollFd::from_borrowed_fd(bell, PollFlags::IN)];
+        retry_on_intr(|| poll(&mut fds, None))?;
+        Ok(!fds[0].revents().is_empty())
+    }
+
+    /// Answers what comes by the device until the mount has gone away, or the bell rings.
+    pub(super) fn run(&self, server: &Server, pool: &Pool, bell: BorrowedFd<'_>) -> io::Result<()> {
+        // What there was to be read may be taken back before it is.
+        rustix::fs::fcntl_setfl(&self.0, OFlags::NONBLOCK)?;
         let (mut buffer, mut body) = (Self::buffer(), Body::new());
-        while let Some(message) = self.receive(&mut buffer)? {
+        while let Some(message) = self.receive(&mut buffer, Some(bell))? {
             let Some(request) = Request::from_message(message) else {
                 log::error!("the kernel sent {} bytes, which are no request", message.len());
                 continue;

@@ -31,7 +31,7 @@ const BACKGROUND_CONGESTED: u16 = 12;
 pub(super) fn agree(device: &Device) -> io::Result<bool> {
     let mut buffer = Device::buffer();
     loop {
-        let message = device.receive(&mut buffer)?.ok_or(io::ErrorKind::NotConnected)?;
+        let message = device.receive(&mut buffer, None)?.ok_or(io::ErrorKind::NotConnected)?;
         let request = Request::from_message(message);
         let offer = structure_of::<InitIn>(message);
         let (Some(request), Some(offer)) = (request, offer) else {

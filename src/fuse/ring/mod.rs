@@ -11,6 +11,7 @@
 mod device;
 mod encode;
 mod init;
+mod mounted;
 mod pool;
 mod probe;
 mod queue;

@@ -8,18 +8,27 @@ const SWITCH: &str = "/sys/module/fuse/parameters/enable_uring";
 /// Why a mount has no rings.
 #[derive(Debug, thiserror::Error)]
 pub enum NoRing {
-    /// Somebody else than root mounts, and the helper that mounts for them begins the connection.
-    #[error("only root can mount with rings")]
-    NotRoot,
     /// The kernel is too old, or built without them.
     #[error("the kernel has no FUSE over io_uring, which Linux 6.14 brings")]
     NoSwitch,
     /// They are switched off.
-    #[error("{SWITCH} is off: --enable-uring, or `echo Y > {SWITCH}`, turns it on")]
+    #[error("{SWITCH} is off: root turns it on, by --enable-uring or `echo Y > {SWITCH}`")]
     Off,
+    /// Somebody else than root wants to switch them on.
+    #[error(
+        "{SWITCH} is off, and --enable-uring is for root alone: once root has done \
+        `echo Y > {SWITCH}`, everybody can mount with rings"
+    )]
+    NotRoot,
     /// They cannot be switched on.
     #[error("{SWITCH} cannot be set: {0}")]
     Switch(io::Error),
+    /// This user, or nobody here, may have rings.
+    #[error(
+        "io_uring is not allowed here: by the kernel.io_uring_disabled of `sysctl`, which root can \
+        set to 0, or by what confines this process, such as a container"
+    )]
+    Forbidden,
     /// The system gives no rings, or no threads for them.
     #[error("a ring cannot be set up: {0}")]
     Setup(io::Error),
@@ -31,16 +40,24 @@ pub enum NoRing {
 /// Tells why there can be no rings, as far as can be told before any are made. Turns the switch on
 /// where that is wanted.
 pub(super) fn check(enable: bool) -> Result<(), NoRing> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(NoRing::NotRoot);
-    }
     let state = fs::read_to_string(SWITCH).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => NoRing::NoSwitch,
         _ => NoRing::Switch(error),
     })?;
     match (state.trim(), enable) {
         ("Y", _) => Ok(()),
-        (_, true) => fs::write(SWITCH, "Y").map_err(NoRing::Switch),
+        (_, true) => fs::write(SWITCH, "Y").map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => NoRing::NotRoot,
+            _ => NoRing::Switch(error),
+        }),
         (_, false) => Err(NoRing::Off),
+    }
+}
+
+/// Tells why the system refuses to make rings.
+pub(super) fn refused(error: io::Error) -> NoRing {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => NoRing::Forbidden,
+        _ => NoRing::Setup(error),
     }
 }

@@ -10,23 +10,21 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rustix::mount::UnmountFlags;
 
 use super::device::Device;
 use super::init;
+use super::mounted::Mounted;
 use super::pool::Pool;
 use super::probe::{self, NoRing};
 use super::queue::{Means, Queue};
 use super::serve::Server;
 use crate::fuse::cpus::{self, Share};
-use crate::fuse::mount::MountError;
+use crate::fuse::mount::{MountError, Unmounter};
 use crate::fuse::notify::KernelNotify;
-use crate::fuse::settings;
 use crate::vfs::Vfs;
 
 /// What this way of requests is called.
@@ -60,13 +58,6 @@ struct Thread {
     handle: JoinHandle<()>,
 }
 
-/// What is mounted, told apart from what may be mounted in its place later.
-#[derive(Clone)]
-struct Mounted {
-    mountpoint: PathBuf,
-    device: (u32, u32),
-}
-
 /// A mount that is served through rings.
 pub(in crate::fuse) struct RingSession {
     device: Arc<Device>,
@@ -77,18 +68,18 @@ pub(in crate::fuse) struct RingSession {
 }
 
 impl RingSession {
-    /// Mounts with `mount`, and connects.
+    /// Mounts with `mount`, and connects. `unmounter` takes that away again.
     pub(in crate::fuse) fn new(
         vfs: &Arc<Vfs>,
-        mountpoint: &Path,
+        unmounter: Unmounter,
         enable: bool,
         mount: impl FnOnce() -> Result<OwnedFd, MountError>,
     ) -> Result<Self, RingFailure> {
         probe::check(enable).map_err(RingFailure::NoRing)?;
         let setup = |error| RingFailure::NoRing(NoRing::Setup(error));
-        let queues = Queues::make().map_err(setup)?;
+        let queues = Queues::make().map_err(|error| RingFailure::NoRing(probe::refused(error)))?;
         let device = Arc::new(Device::new(mount()?));
-        let mounted = Mounted::at(mountpoint).map_err(setup)?;
+        let mounted = Mounted::at(unmounter).map_err(setup)?;
         let connected = Self::connect(vfs, mounted.clone(), queues, device);
         if connected.is_err() {
             mounted.break_off();
@@ -129,18 +120,23 @@ impl RingSession {
 
     /// Answers until the mount has gone away.
     pub(in crate::fuse) fn run(self) -> io::Result<()> {
-        let served = self.device.run(&self.server, &self.pool);
+        let served = self.device.run(&self.server, &self.pool, self.mounted.bell());
         if served.is_err() {
             self.mounted.break_off();
         }
+        let is_connected = self.device.is_connected();
         for thread in self.threads {
-            if thread.handle.join().is_err() {
+            // It goes on as long as it is connected.
+            if !is_connected && thread.handle.join().is_err() {
                 return Err(io::Error::other("a thread that answers panicked"));
             }
             // What it says last is why it failed.
             thread.said.try_iter().collect::<io::Result<()>>()?;
         }
-        served
+        match is_connected {
+            true => served.and(Err(io::Error::other("the connection cannot be broken off"))),
+            false => served,
+        }
     }
 }
 
@@ -205,27 +201,8 @@ fn run_queue(
     let ran = ran.unwrap_or_else(|_| Err(io::Error::other("a bug: it panicked")));
     if let Err(error) = ran {
         log::error!("the ring of CPU {}: {error}", share.cpu);
-        mounted.break_off();
+        // Who waits for the mount to go away asks why when it has.
         say(Err(error));
-    }
-}
-
-impl Mounted {
-    fn at(mountpoint: &Path) -> io::Result<Self> {
-        let device = settings::device_of(mountpoint)?;
-        Ok(Self { mountpoint: mountpoint.to_owned(), device })
-    }
-
-    /// Breaks the connection off: who waits gets an error, and who uses the mount keeps it, dead.
-    fn break_off(&self) {
-        // The first breaks it off, but leaves what somebody uses where it is.
-        for flags in [UnmountFlags::FORCE, UnmountFlags::DETACH] {
-            if settings::device_of(&self.mountpoint).ok() != Some(self.device) {
-                return;
-            }
-            if let Err(errno) = rustix::mount::unmount(&self.mountpoint, flags) {
-                log::debug!("unmounting {}: {errno}", self.mountpoint.display());
-            }
-        }
+        mounted.break_off();
     }
 }
