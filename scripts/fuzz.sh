@@ -4,16 +4,16 @@ set -euo pipefail
 
 readonly program=scripts/fuzz.sh
 readonly FUZZ_VERSION=0.13.2
-readonly targets=(formats pack journal tree ops text)
+readonly targets=(formats pack journal tree ops text requests)
 
 usage() {
     cat <<'EOF'
 Usage: scripts/fuzz.sh [--minutes N] [TARGET...] [--help]
 
 Runs fuzz targets one after the other, with the address sanitizer: all of them unless some are
-named. They are formats, pack, journal, tree, ops and text. Needs rustup, and installs a nightly
-toolchain and cargo-fuzz if they are missing. What it learns stays in target/fuzz-corpus. It stops
-at the first input that fails, and tells where that is; one that was mended belongs into
+named. They are formats, pack, journal, tree, ops, text and requests. Needs rustup, and installs a
+nightly toolchain and cargo-fuzz if they are missing. What it learns stays in target/fuzz-corpus.
+It stops at the first input that fails, and tells where that is; one that was mended belongs into
 tests/fuzz/regressions/TARGET, from where the tests take it.
 
   --minutes N  how long for each target; 10 unless told

@@ -19,3 +19,5 @@ pub mod settings;
 
 pub use mount::{Mount, MountError, MountOptions, Transport, Unmounted, Unmounter};
 pub use ring::NoRing;
+#[doc(hidden)]
+pub use ring::{Reply, Requests};

@@ -50,4 +50,4 @@ macro_rules! targets {
     };
 }
 
-targets!(formats pack journal tree ops text);
+targets!(formats pack journal tree ops text requests);

@@ -8,6 +8,7 @@
 //! Through the rings come all requests that somebody waits for. The device stays, for what the kernel
 //! does not put into rings: FORGET, INTERRUPT, notifications, and the beginning of the connection.
 
+mod bare;
 mod device;
 mod encode;
 mod init;
@@ -21,5 +22,6 @@ mod session;
 mod uring;
 mod wire;
 
+pub use bare::{Reply, Requests};
 pub use probe::NoRing;
 pub(super) use session::{RingFailure, RingSession, TRANSPORT};

@@ -7,6 +7,7 @@ mod formats;
 mod journal;
 mod ops;
 mod pack;
+mod requests;
 mod text;
 mod tree;
 
@@ -14,6 +15,7 @@ pub use formats::formats;
 pub use journal::journal;
 pub use ops::ops;
 pub use pack::pack;
+pub use requests::requests;
 pub use text::text;
 pub use tree::tree;
 
