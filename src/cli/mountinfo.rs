@@ -45,9 +45,9 @@ impl MountEntry {
 }
 
 /// Tells whether an error says that the process behind a mount is gone, which the kernel says otherwise
-/// to one who asked through a ring.
+/// to one who asked through a ring, and otherwise again while it takes the ring away.
 pub(super) fn is_dead(errno: Errno) -> bool {
-    matches!(errno, Errno::NOTCONN | Errno::CONNABORTED)
+    matches!(errno, Errno::NOTCONN | Errno::CONNABORTED | Errno::CANCELED)
 }
 
 /// All mounts, in the order in which they were made.
