@@ -238,8 +238,8 @@ impl Restore<'_> {
         Ok(Some(ino))
     }
 
-    /// Tells whether something stands where a path is to be made: it is ignored, or a directory that
-    /// stayed for what is ignored in it.
+    /// Tells whether something stands where a path is to be made: it is ignored, or a directory
+    /// that stayed for what is ignored in it.
     fn is_taken(&mut self, path: &[u8]) -> Result<bool, RepoError> {
         let mut ino = Ino::ROOT;
         let mut names = path.split(|b| *b == b'/').peekable();

@@ -3,10 +3,10 @@
 //!
 //! What is ignored is a function of the tree: of the paths in it and of the rules in it. A path
 //! that comes is put where it belongs at once. When rules change, and when a directory moves to
-//! where other rules may hold, it is noted, and everything below is looked at before the next commit
-//! or checkpoint. So it does not matter what was ignored or committed before, nor when that was
-//! found out, and the journal, applied again, leads to the same commits. For that, nothing that a
-//! commit tells may depend on where an entry is put until then: which of a directory's times an
+//! where other rules may hold, it is noted, and everything below is looked at before the next
+//! commit or checkpoint. So it does not matter what was ignored or committed before, nor when that
+//! was found out, and the journal, applied again, leads to the same commits. For that, nothing that
+//! a commit tells may depend on where an entry is put until then: which of a directory's times an
 //! operation sets is decided by the rules that hold then, not by where the entry is.
 
 use std::ffi::OsStr;
@@ -35,8 +35,8 @@ pub(in crate::worktree) struct Rules {
     pub(in crate::worktree) files: u64,
     /// What is to be found out before the next snapshot. Some may be listed twice, or be gone.
     pending: Vec<(Ino, Task)>,
-    /// The rules that files of the table hold. That a version of the file is kept here keeps it as it
-    /// is, so the rules are those of the file as long as that is the version in the table.
+    /// The rules that files of the table hold. That a version of the file is kept here keeps it as
+    /// it is, so the rules are those of the file as long as that is the version in the table.
     compiled: Arc<InoMap<(Arc<Inode>, Arc<Compiled>)>>,
 }
 
@@ -45,8 +45,8 @@ pub(in crate::worktree) struct Rules {
 enum Task {
     /// What belongs where: other rules may hold than when its entries were put where they are.
     Sort,
-    /// Which files have names in it, or below it, and others elsewhere: it came to be ignored, or is
-    /// so no more, and commits tell of each name how many there are.
+    /// Which files have names in it, or below it, and others elsewhere: it came to be ignored, or
+    /// is so no more, and commits tell of each name how many there are.
     Links,
 }
 
@@ -116,8 +116,8 @@ impl Worktree {
     }
 
     /// Tells whether other rules may hold below a directory after it moved from one directory to
-    /// another one. Most rules have nothing to do with where it is, and then a move costs no look at
-    /// what is below.
+    /// another one. Most rules have nothing to do with where it is, and then a move costs no look
+    /// at what is below.
     pub(in crate::worktree) fn may_differ_below(
         &mut self,
         from: Ino,
@@ -227,8 +227,8 @@ impl Worktree {
         Ok(())
     }
 
-    /// Puts the entries of a directory where they belong. Returns the directories in it that are not
-    /// ignored, in the table.
+    /// Puts the entries of a directory where they belong. Returns the directories in it that are
+    /// not ignored, in the table.
     fn sort(&mut self, directory: Ino, src: &dyn ObjectSource) -> Result<Vec<Ino>, ObjectError> {
         let chain = self.chain(directory, src)?;
         let Some(view) = self.view(directory) else { return Ok(Vec::new()) };
@@ -387,8 +387,8 @@ fn compile(text: &[u8]) -> Compiled {
     Compiled { matcher, is_by_name }
 }
 
-/// Tells whether a rule has no `/` but at its beginning or end, which is said too rarely rather than
-/// too often.
+/// Tells whether a rule has no `/` but at its beginning or end, which is said too rarely rather
+/// than too often.
 fn is_rule_by_name(line: &str) -> bool {
     let line = line.strip_prefix('!').unwrap_or(line).trim_end();
     let line = line.strip_prefix('/').unwrap_or(line);

@@ -292,8 +292,8 @@ const NAMES: [&str; 6] = ["a", "b", "c.o", "out", "d", RULES];
 const TEXTS: [&str; 9] =
     ["", "out/\n", "*.o\n", "/a\n", "*\n!a\n!*/\n", "d/a\n", "**/b\n", "!out\n", "d\n!*.o\n"];
 
-/// One tree with rules, one with the same rules in which everything is put where it belongs at once,
-/// and one in which the same is done to files that hold no rules.
+/// One tree with rules, one with the same rules in which everything is put where it belongs at
+/// once, and one in which the same is done to files that hold no rules.
 struct Trees {
     fs: Fs,
     sorted: Fs,
