@@ -27,6 +27,12 @@ pub const LINKS_MAX: usize = 8_000;
 pub const RULES_BYTES_MAX: u64 = 1024 * 1024;
 /// Files whose rules are kept ready.
 pub const RULES_CACHED_MAX: usize = 1024;
+/// Directories of which is kept ready what rules hold in them. A snapshot that is taken has the
+/// next change of it copy all, so there are few.
+pub const RULES_CHAINS_MAX: usize = 64;
+/// Entries that are looked at in one go, while others wait, to find out which of them are ignored.
+/// To pass one from one tree to the other takes some ten microseconds.
+pub const SORT_STEP_ENTRIES_MAX: usize = 256;
 /// Longest message of a commit.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Longest author of a commit.

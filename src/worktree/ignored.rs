@@ -15,7 +15,9 @@
 //!
 //! Invariant: if a directory is in the table and has a shadow, so is its shadow.
 
+mod chain;
 mod list;
+mod part;
 mod rules;
 
 use std::ops::ControlFlow;
@@ -213,20 +215,6 @@ impl View {
         }
         let from = from.saturating_sub(own.len(src)?);
         tree.scan(from, src, &mut |item| visit(Found::of(shadow.ino, &item), item.key))
-    }
-
-    /// Calls `visit` with the entries that have links at or below them, and some others that
-    /// changed.
-    fn scan_linked(
-        &self,
-        src: &dyn ObjectSource,
-        visit: &mut dyn FnMut(Found, &[u8]),
-    ) -> Result<(), ObjectError> {
-        for inode in [Some(&self.inode), self.shadow.as_ref()].into_iter().flatten() {
-            let Some(tree) = inode.directory() else { break };
-            tree.scan_linked(src, &mut |item| visit(Found::of(inode.ino, &item), item.key))?;
-        }
-        Ok(())
     }
 
     fn shadow_tree(&self) -> Option<&Tree<Directory>> {
