@@ -405,9 +405,9 @@ impl Vfs {
     }
 
     /// Reads an extended attribute.
-    pub fn getxattr(&self, ino: u64, name: &[u8]) -> Answer<Vec<u8>> {
+    pub fn getxattr(&self, caller: Caller, ino: u64, name: &[u8]) -> Answer<Vec<u8>> {
         match self.realm(ino) {
-            Realm::Live => self.live_getxattr(ino, name),
+            Realm::Live => self.live_getxattr(caller, ino, name),
             Realm::Control => Err(Errno::NODATA),
             Realm::Snapshot => self.snapshot_getxattr(ino, name),
         }
