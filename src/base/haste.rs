@@ -1,11 +1,11 @@
 //! Haste: what a thread does that must not be kept waiting.
 //!
 //! A thread that answers whoever comes next runs a request in haste. Where the request would wait,
-//! for a disk, for room, or for others that do, it fails instead, and the thread gives it to another
-//! one, which does it anew and waits. Whoever waits asks [`would_wait`] first.
+//! for a disk, for room, or for others that do, it fails instead, and the thread gives it to
+//! another one, which does it anew and waits. Whoever waits asks [`would_wait`] first.
 //!
-//! To be done anew, a request must have done nothing yet. What has begun to change anything ends its
-//! haste ([`end`]): the rest of it is done at once, even if that takes waiting.
+//! To be done anew, a request must have done nothing yet. What has begun to change anything ends
+//! its haste ([`end`]): the rest of it is done at once, even if that takes waiting.
 
 use std::cell::Cell;
 

@@ -1,10 +1,10 @@
 //! Interrupts: whoever asked for something has been sent a signal, and may not want it any more.
 //!
 //! What takes long and has done nothing yet asks [`is_given_up`] now and then, and ends if that is
-//! so. Most signals mean nothing of the kind: programs are told of their children, of the time and of
-//! windows all the while, and do not expect an operation on a file to fail for it. So only one who is
-//! about to end counts, who sees nothing of how it ended: the kernel marks such a one with a SIGKILL,
-//! whatever signal it was that ends it.
+//! so. Most signals mean nothing of the kind: programs are told of their children, of the time and
+//! of windows all the while, and do not expect an operation on a file to fail for it. So only one
+//! who is about to end counts, who sees nothing of how it ended: the kernel marks such a one with a
+//! SIGKILL, whatever signal it was that ends it.
 
 use std::cell::RefCell;
 use std::fs;
@@ -41,8 +41,8 @@ impl Interrupt {
         self.was_signalled.store(true, Ordering::Release);
     }
 
-    /// Tells whether whoever asked has been sent a signal and is about to end. It looks for itself the
-    /// first time after a signal, and then now and then.
+    /// Tells whether whoever asked has been sent a signal and is about to end. It looks for itself
+    /// the first time after a signal, and then now and then.
     pub fn is_given_up(&self) -> bool {
         if !self.was_signalled.load(Ordering::Acquire)
             || !self.looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOKS_PER_ANSWER)

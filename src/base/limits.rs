@@ -27,6 +27,12 @@ pub const LINKS_MAX: usize = 8_000;
 pub const RULES_BYTES_MAX: u64 = 1024 * 1024;
 /// Files whose rules are kept ready.
 pub const RULES_CACHED_MAX: usize = 1024;
+/// Directories of which is kept ready what rules hold in them. A snapshot that is taken has the
+/// next change of it copy all, so there are few.
+pub const RULES_CHAINS_MAX: usize = 64;
+/// Entries that are looked at in one go, while others wait, to find out which of them are ignored.
+/// To pass one from one tree to the other takes some ten microseconds.
+pub const SORT_STEP_ENTRIES_MAX: usize = 256;
 /// Longest message of a commit.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Longest author of a commit.
@@ -40,8 +46,8 @@ pub const WRITER_NAME_BYTES_MAX: usize = 64;
 /// Most processes whose names a thread that answers requests keeps at hand.
 pub const WRITERS_AT_HAND_MAX: usize = 16;
 /// How long the name of a process is taken to be what it was. Asking the kernel again costs 1 µs,
-/// so one who writes all the time pays half a hundredth for it, and a program that is started in the
-/// place of another one hardly comes to write anything as soon as that.
+/// so one who writes all the time pays half a hundredth for it, and a program that is started in
+/// the place of another one hardly comes to write anything as soon as that.
 pub const WRITER_FRESH: Duration = Duration::from_micros(200);
 /// Longest path of which it is kept who changed it (Linux's `PATH_MAX`).
 pub const PROVENANCE_PATH_BYTES_MAX: usize = 4096;
@@ -107,8 +113,8 @@ pub const RECOMPRESS_BYTES_MIN: usize = 128;
 pub const SPACE_LIVE_PERCENT_MAX: u64 = 150;
 /// and so many bytes more.
 pub const SPACE_SLACK_BYTES: u64 = 256 * 1024 * 1024;
-/// How long rules of what is kept are left alone after they were changed, so that several can be set
-/// one after the other, and after they were applied.
+/// How long rules of what is kept are left alone after they were changed, so that several can be
+/// set one after the other, and after they were applied.
 pub const RETENTION_DELAY: Duration = Duration::from_secs(10 * 60);
 /// And at least so many times as long as applying them took.
 pub const RETENTION_WORK_PART: u32 = 20;
@@ -188,10 +194,11 @@ pub const CPU_CROWD_MAX: Duration = Duration::from_secs(8);
 pub const RING_POOL_THREADS: usize = 8;
 /// Requests of which it is remembered that a signal came while they were on their way.
 pub const RING_SIGNALS_MAX: usize = 64;
-/// A request with more beside its headers is a long one, which takes a tenth of a millisecond and more.
+/// A request with more beside its headers is a long one, which takes a tenth of a millisecond and
+/// more.
 pub const RING_PAYLOAD_BYTES_SHORT: u32 = 128 * 1024;
-/// Most files that a commit hashes, or content in memory that it looks at, in bytes, where it must not
-/// take long.
+/// Most files that a commit hashes, or content in memory that it looks at, in bytes, where it must
+/// not take long.
 pub const SWIFT_COMMIT_FILES_MAX: usize = 256;
 /// The same.
 pub const SWIFT_COMMIT_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -260,7 +267,8 @@ pub const LEFT_OUT_MAX: usize = 20;
 
 /// Most changes of a commit that are told to one who follows a mount.
 pub const WATCHED_CHANGES_MAX: usize = 1000;
-/// How often he looks whether something was committed: two system calls, of which the mount sees one.
+/// How often he looks whether something was committed: two system calls, of which the mount sees
+/// one.
 pub const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 /// Most looks at whether the process behind a mount that went away has closed the store.
 pub const WATCH_CLOSE_LOOKS_MAX: usize = 300;

@@ -1,5 +1,5 @@
-//! Layer 0: what every other layer may use and that depends on nothing: bounds, the clock, the disk,
-//! short byte strings, near names, histograms, haste, interrupts, locks.
+//! Layer 0: what every other layer may use and that depends on nothing: bounds, the clock, the
+//! disk, short byte strings, near names, histograms, haste, interrupts, locks.
 
 pub mod clock;
 pub mod disk;

@@ -24,13 +24,13 @@ const BATCH_COMMITS: usize = 256;
 
 /// Show which programs changed a file: a line a commit that changed it, newest first
 ///
-/// Each line has the id of the commit, its time, what happened to the file, the command and the user
-/// who did it last before that commit, and the first line of the message. What has changed since HEAD
-/// comes first. Of a directory, everything that changed in it is shown, with its path.
+/// Each line has the id of the commit, its time, what happened to the file, the command and the
+/// user who did it last before that commit, and the first line of the message. What has changed
+/// since HEAD comes first. Of a directory, everything that changed in it is shown, with its path.
 ///
 /// Who did it is asked for when a file is written, and is the name of the process that wrote it, as
-/// `ps` shows it. Of what was deleted it is not known, nor where a process cannot be seen from where
-/// the store is mounted.
+/// `ps` shows it. Of what was deleted it is not known, nor where a process cannot be seen from
+/// where the store is mounted.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct BlameFileArgs {
@@ -152,8 +152,8 @@ type Visit<'a> =
     dyn FnMut(Option<&LogEntry>, &Change, Option<&Arc<Writer>>) -> Result<(), CliError> + 'a;
 
 impl Blame<'_> {
-    /// Calls `visit` with each change, newest first, as long as any are wanted. `root` is that of the
-    /// tree as it is now. Returns whether there was any change.
+    /// Calls `visit` with each change, newest first, as long as any are wanted. `root` is that of
+    /// the tree as it is now. Returns whether there was any change.
     fn each(
         &self,
         root: RootId,

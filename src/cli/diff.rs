@@ -23,10 +23,10 @@ use crate::worktree::{
 
 /// Show what differs between two commits, or between one and the tree as it is now
 ///
-/// With two revisions, what changed from the first to the second; with one, from that to the tree as
-/// it is now; with none, from HEAD. A line a path, as `vst status` has them: A added, M modified, D
-/// deleted, R renamed (`R old -> new`, or `R087 old -> new` if it was changed as well and 87 % of the
-/// content is the same).
+/// With two revisions, what changed from the first to the second; with one, from that to the tree
+/// as it is now; with none, from HEAD. A line a path, as `vst status` has them: A added, M
+/// modified, D deleted, R renamed (`R old -> new`, or `R087 old -> new` if it was changed as well
+/// and 87 % of the content is the same).
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(super) struct DiffArgs {

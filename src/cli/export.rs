@@ -83,8 +83,8 @@ Examples:
 ///  "left_out":[{"path":"dev/null","what":"a device: Operation not permitted"}],"left_out_total":1}
 /// ```
 ///
-/// `entries` counts names, those of directories included, `bytes` is their content. `left_out` has the
-/// first of what could not be made or set.
+/// `entries` counts names, those of directories included, `bytes` is their content. `left_out` has
+/// the first of what could not be made or set.
 #[derive(Debug, Serialize)]
 struct JsonExported {
     commit: String,

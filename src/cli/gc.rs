@@ -20,9 +20,10 @@ const ASK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Drop snapshots that are not to be kept, and free the disk that nothing needs any more
 ///
-/// With rules, those snapshots are kept that one of them names, and beside them the newest one, HEAD,
-/// and what a tag points to. Without rules, those that `vst config` has are applied, and every snapshot
-/// is kept if it has none. A dropped snapshot is gone for good, and `vst undo` cannot go back to it.
+/// With rules, those snapshots are kept that one of them names, and beside them the newest one,
+/// HEAD, and what a tag points to. Without rules, those that `vst config` has are applied, and
+/// every snapshot is kept if it has none. A dropped snapshot is gone for good, and `vst undo`
+/// cannot go back to it.
 ///
 /// Others can use the mount meanwhile. It may be ended at any point: what is kept stays whole.
 #[derive(Debug, Args)]

@@ -58,10 +58,10 @@ const DIRECTORY_PERM: u16 = 0o755;
 /// Copy a directory from outside into the tree, or a history from git into the store
 ///
 /// What is in DIR comes to the top of the tree, or to PATH: files with their holes, hard and
-/// symbolic links, fifos, sockets, modes, times, extended attributes and access control lists, and as
-/// root owners and devices. PATH, or the top, takes the attributes of DIR. It must be empty or not
-/// there, unless --merge says otherwise. What cannot be read is named, and all else is copied. All
-/// of it is durable in the end, and not committed unless -m says so.
+/// symbolic links, fifos, sockets, modes, times, extended attributes and access control lists, and
+/// as root owners and devices. PATH, or the top, takes the attributes of DIR. It must be empty or
+/// not there, unless --merge says otherwise. What cannot be read is named, and all else is copied.
+/// All of it is durable in the end, and not committed unless -m says so.
 ///
 /// With --git, every commit that REV leads to becomes a commit, with author, message, the author's
 /// time, and the tree, whose files have that time and belong to you; tags of these commits become

@@ -67,8 +67,8 @@ pub(super) struct MountArgs {
     /// What a commit waits for
     #[arg(long, value_enum, value_name = "MODE")]
     durability: Option<DurabilityArg>,
-    /// Commit every TIME if anything changed, such as 30s or 5m, or off; `vst config auto-commit` counts
-    /// otherwise
+    /// Commit every TIME if anything changed, such as 30s or 5m, or off; `vst config auto-commit`
+    /// counts otherwise
     #[arg(long, value_name = "TIME", conflicts_with_all = ["read_only", "rev"])]
     auto_commit: Option<AutoCommit>,
     /// Put nothing into the journal, to measure what it costs: what was done since the last

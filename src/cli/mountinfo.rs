@@ -44,8 +44,8 @@ impl MountEntry {
     }
 }
 
-/// Tells whether an error says that the process behind a mount is gone, which the kernel says otherwise
-/// to one who asked through a ring, and otherwise again while it takes the ring away.
+/// Tells whether an error says that the process behind a mount is gone, which the kernel says
+/// otherwise to one who asked through a ring, and otherwise again while it takes the ring away.
 pub(super) fn is_dead(errno: Errno) -> bool {
     matches!(errno, Errno::NOTCONN | Errno::CONNABORTED | Errno::CANCELED)
 }

@@ -87,8 +87,8 @@ fn log(args: &OpLogArgs, store: Option<&Path>, terminal: &mut Terminal) -> Resul
     Ok(())
 }
 
-/// Which deeds have been taken back: commits and restores from the one that an undo names up to that
-/// undo.
+/// Which deeds have been taken back: commits and restores from the one that an undo names up to
+/// that undo.
 fn undone(deeds: &[JsonDeed]) -> Vec<bool> {
     let mut below = u64::MAX;
     let is_undone = |deed: &JsonDeed| {

@@ -118,8 +118,8 @@ impl Place {
         CliError::NotMounted(self.store.clone())
     }
 
-    /// Looks at the commits after the mount has gone away, when the process behind it has put all of
-    /// them into the store.
+    /// Looks at the commits after the mount has gone away, when the process behind it has put all
+    /// of them into the store.
     pub(super) fn view_when_closed(&self) -> Result<View, CliError> {
         for _ in 0..WATCH_CLOSE_LOOKS_MAX {
             let options = OpenOptions { read_only: true, ..OpenOptions::default() };

@@ -18,16 +18,16 @@ use crate::repo::RestoreRequest;
 
 /// Bring the tree, or some paths of it, back to what they were in a commit
 ///
-/// What would be lost is committed first, and `vst undo` brings it back. What the commit does not have
-/// is removed.
+/// What would be lost is committed first, and `vst undo` brings it back. What the commit does not
+/// have is removed.
 ///
 /// Without paths the whole tree becomes what it was, and HEAD is that commit; `vst log --all`
 /// still lists what came after it. With paths HEAD stays, and the paths count as changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RestoreArgs {
-    /// Write them into this directory outside instead, which is missing or empty; each path comes to
-    /// where it is in the tree, and the tree itself stays as it is
+    /// Write them into this directory outside instead, which is missing or empty; each path comes
+    /// to where it is in the tree, and the tree itself stays as it is
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
     /// With --to: write into a directory that is not empty, over what has the same names

@@ -17,8 +17,8 @@ use crate::worktree::IgnoredPath;
 /// Show what changed since the last commit
 ///
 /// A line a path: A added, M modified, D deleted, R renamed (`R old -> new`, or
-/// `R087 old -> new` if it was changed as well and 87 % of the content is the same). Paths begin at the
-/// top of the tree. Nothing is printed if nothing changed.
+/// `R087 old -> new` if it was changed as well and 87 % of the content is the same). Paths begin at
+/// the top of the tree. Nothing is printed if nothing changed.
 ///
 /// With --ignored a line follows for each path that is named in a .vstignore and so is in no
 /// commit: `! path`, with a / at the end of a directory's.

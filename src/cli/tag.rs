@@ -17,8 +17,8 @@ use crate::vfs::deeds::JsonTagged;
 
 /// Name a commit, or list the names there are
 ///
-/// A commit that has a tag is kept by `vst gc`, whatever else it drops, and is a link of that name in
-/// `.snapshots`. Names follow the rules of git, and have no slash.
+/// A commit that has a tag is kept by `vst gc`, whatever else it drops, and is a link of that name
+/// in `.snapshots`. Names follow the rules of git, and have no slash.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TagArgs {

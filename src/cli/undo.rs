@@ -15,10 +15,12 @@ use crate::vfs::deeds::{JsonDeedKind, JsonUndone};
 ///
 /// A commit that is taken back leaves all files as they are: HEAD is the commit before it, and what
 /// it held counts as changed again. A restore that is taken back brings back, byte for byte, what
-/// was there before it, and HEAD; what has changed since is committed first, so that it is not lost.
+/// was there before it, and HEAD; what has changed since is committed first, so that it is not
+/// lost.
 ///
-/// The next undo goes further back. What was taken back stays in `vst log --all` until `vst gc` drops
-/// it, and `vst restore` with its id brings it again. `vst op log` lists what can be taken back.
+/// The next undo goes further back. What was taken back stays in `vst log --all` until `vst gc`
+/// drops it, and `vst restore` with its id brings it again. `vst op log` lists what can be taken
+/// back.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct UndoArgs {

@@ -54,10 +54,11 @@ dropped and has not taken away yet.";
 /// ```
 ///
 /// `part` is `format`, `ref`, `commit-list`, `state-list`, `config`, `journal`, `pack-header`,
-/// `pack-index` or `object`. `offset` and `object` are `null` where there is none. `spare` tells that another
-/// copy of the object is good, so that nothing is hurt. `commit` is `null` for the working tree as
-/// it was last saved. `writers_only` tells that the tree of the commit is whole, and only who made
-/// its changes cannot be told. `more` counts the paths that are hurt and not listed.
+/// `pack-index` or `object`. `offset` and `object` are `null` where there is none. `spare` tells
+/// that another copy of the object is good, so that nothing is hurt. `commit` is `null` for the
+/// working tree as it was last saved. `writers_only` tells that the tree of the commit is whole,
+/// and only who made its changes cannot be told. `more` counts the paths that are hurt and not
+/// listed.
 #[derive(Debug, Serialize)]
 struct JsonVerified {
     damaged: bool,

@@ -23,8 +23,8 @@ use crate::worktree::Change;
 
 /// Follow a mounted store: print each commit as it is made, with what it changed
 ///
-/// All commits come, in the order in which they were made, however fast they are made and whoever makes
-/// them; those that restores and undos make too. It ends when the mount goes away.
+/// All commits come, in the order in which they were made, however fast they are made and whoever
+/// makes them; those that restores and undos make too. It ends when the mount goes away.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct WatchArgs {
@@ -51,8 +51,8 @@ Examples:
 /// ```
 ///
 /// `parent` is null for a first commit. `changes` are as `vst diff --json` has them, against the
-/// parent or an empty tree, at most [`WATCHED_CHANGES_MAX`]; where there are more, `truncated` is true
-/// and `vst show` has them all.
+/// parent or an empty tree, at most [`WATCHED_CHANGES_MAX`]; where there are more, `truncated` is
+/// true and `vst show` has them all.
 #[derive(Debug, Serialize)]
 struct JsonCommit<'a> {
     id: String,

@@ -14,7 +14,8 @@
 //!
 //! The log lies in the state of a worktree. It lists its blocks, oldest first, and has the deeds
 //! themselves that came after the last one, fewer than a block takes. `first` is the number of the
-//! first deed in all of it. There are so many blocks at most that a log has no more deeds than 1024.
+//! first deed in all of it. There are so many blocks at most that a log has no more deeds than
+//! 1024.
 
 use super::bytes::{FormatError, Reader, put_id_option, put_string, put_time, put_varint};
 use super::commit::read_text;

@@ -28,7 +28,8 @@
 //! `ino`, `parent` and `new_parent` are at least 1, the top directory. Flags are 0 or 1.
 //!
 //! `at` is a name of the inode before the operation: who replays it may know inodes by their places
-//! alone. That of a file without a name has the largest number as its parent. The bytes of a write are not among these, but follow as payload.
+//! alone. That of a file without a name has the largest number as its parent. The bytes of a write
+//! are not among these, but follow as payload.
 
 use std::sync::Arc;
 

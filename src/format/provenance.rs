@@ -19,8 +19,8 @@
 //! nothing of whether the path is in the commit, or what became of it: two trees tell that.
 //!
 //! The list of commits names a block, and so does the state of a worktree: see
-//! `format::commit_log` and `format::worktree`. No tree and no commit does, so that their ids depend
-//! on nothing of this.
+//! `format::commit_log` and `format::worktree`. No tree and no commit does, so that their ids
+//! depend on nothing of this.
 
 use std::collections::HashMap;
 use std::sync::Arc;

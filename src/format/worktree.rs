@@ -15,19 +15,19 @@
 //! place    = names:varint (parent:varint name:string)* recorded:varint digest:id*
 //! ```
 //!
-//! `age` is how many nanoseconds before the ctime an inode was made, counted modulo 2^64; in an item it
-//! is left out where it is 0.
+//! `age` is how many nanoseconds before the ctime an inode was made, counted modulo 2^64; in an
+//! item it is left out where it is 0.
 //!
 //! `ignored` is the topmost node of a directory that has the ignored entries of all others, and
-//! `ignored_side` what lies beside it: see `worktree::ignored`. `rules` counts the entries that have
-//! the name of a file with rules.
+//! `ignored_side` what lies beside it: see `worktree::ignored`. `rules` counts the entries that
+//! have the name of a file with rules.
 //!
 //! `segment`, `offset` and `seq` tell where in the journal the operations begin that the state does
-//! not have: the number of the segment, which is there for as long as the state is the last one, the
-//! offset in it, the number of the record. `commits`
+//! not have: the number of the segment, which is there for as long as the state is the last one,
+//! the offset in it, the number of the record. `commits`
 //! and `sum` are the tally of the commits that had been listed when the state was written, those
-//! that were dropped since among them: see `format::commit_log`. `heads` are those of the blocks that
-//! tell who changed what since the head: see `format::provenance`.
+//! that were dropped since among them: see `format::commit_log`. `heads` are those of the blocks
+//! that tell who changed what since the head: see `format::provenance`.
 //!
 //! A side lies beside a node of a directory's tree and has as many items, in the same order.
 //! `links` is the number of names of files that have several, at the entry or below it, and the

@@ -397,8 +397,9 @@ impl Filesystem for Adapter {
         );
     }
 
-    fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        reply_xattr(reply, size, guard("getxattr", || self.0.getxattr(ino.0, name.as_bytes())));
+    fn getxattr(&self, req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let (caller, name) = (caller(req, 0), name.as_bytes());
+        reply_xattr(reply, size, guard("getxattr", || self.0.getxattr(caller, ino.0, name)));
     }
 
     fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {

@@ -1,12 +1,12 @@
 //! Threads that read requests from the device, kept beside those who ask.
 //!
-//! The kernel hands a request to any thread that waits. Left to itself, the scheduler runs that thread
-//! on another CPU, which sleeps, and waking it costs ten times what a request does. So each thread stays
-//! on a CPU, in turn, and gives way there as its [`Policy`] says: then it is asked and answers on one CPU
-//! as often as it is the one that wakes there.
+//! The kernel hands a request to any thread that waits. Left to itself, the scheduler runs that
+//! thread on another CPU, which sleeps, and waking it costs ten times what a request does. So each
+//! thread stays on a CPU, in turn, and gives way there as its [`Policy`] says: then it is asked and
+//! answers on one CPU as often as it is the one that wakes there.
 //!
-//! A thread that gives way does what is done at once. What would wait for a disk or for others it begins
-//! again as a thread like any other.
+//! A thread that gives way does what is done at once. What would wait for a disk or for others it
+//! begins again as a thread like any other.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,9 +1,9 @@
-//! Which CPUs there are, and which thread answers on which. Threads that read from the device stay each
-//! on one that it may use.
+//! Which CPUs there are, and which thread answers on which. Threads that read from the device stay
+//! each on one that it may use.
 //!
-//! Of rings there is a thread for each CPU that is in use, pinned to it. The kernel wants a queue of
-//! every CPU that there may ever be. Those that are not in use are answered for by the first thread,
-//! also when they come into use later.
+//! Of rings there is a thread for each CPU that is in use, pinned to it. The kernel wants a queue
+//! of every CPU that there may ever be. Those that are not in use are answered for by the first
+//! thread, also when they come into use later.
 
 use std::fs;
 use std::io;
@@ -67,8 +67,8 @@ pub(super) fn slots_per_queue(queues: usize) -> usize {
     affordable.clamp(RING_SLOTS_MIN, RING_SLOTS_MAX)
 }
 
-/// Keeps this thread on one of the CPUs that it may use: the first thread on the first, the next one
-/// on the next.
+/// Keeps this thread on one of the CPUs that it may use: the first thread on the first, the next
+/// one on the next.
 pub(super) fn stay_on_one(number: usize) {
     let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return };
     let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));

@@ -1,7 +1,7 @@
 //! Telling the kernel what changed behind its back.
 //!
-//! What the kernel needs a lock for is sent by a thread of its own, which holds no lock; the one who
-//! changed something waits for it. Other threads must be there to answer what the kernel asks
+//! What the kernel needs a lock for is sent by a thread of its own, which holds no lock; the one
+//! who changed something waits for it. Other threads must be there to answer what the kernel asks
 //! meanwhile: requests may hold the very locks that the thread waits for. So nobody waits for the
 //! thread but who has restored or taken back, and of each of both there is one at a time, since the
 //! kernel hands on one write to a control file at a time. What the kernel takes note of without a

@@ -1,13 +1,13 @@
 //! How a thread that answers those who ask on its CPU shares it with others: its scheduling policy.
 //!
 //! On a CPU that has nothing to do but to ask and to answer, the thread gives way to everybody else
-//! (`SCHED_IDLE`). The scheduler then takes its CPU for a free one, and wakes the one who asked there,
-//! where it would otherwise look for another CPU, which sleeps, and so move all that asks back and
-//! forth.
+//! (`SCHED_IDLE`). The scheduler then takes its CPU for a free one, and wakes the one who asked
+//! there, where it would otherwise look for another CPU, which sleeps, and so move all that asks
+//! back and forth.
 //!
-//! On a CPU that others keep busy, such a thread gets next to nothing of it, and everybody else has to
-//! wait for what it holds: a lock of the tree, for seconds. So it looks now and then how long it waits
-//! for its CPU, and while it does wait it is a thread like any other.
+//! On a CPU that others keep busy, such a thread gets next to nothing of it, and everybody else has
+//! to wait for what it holds: a lock of the tree, for seconds. So it looks now and then how long it
+//! waits for its CPU, and while it does wait it is a thread like any other.
 
 #![allow(unsafe_code)]
 
@@ -112,7 +112,8 @@ fn may_return() -> io::Result<()> {
     tried.join().unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))
 }
 
-/// Lets everybody else on its CPU go before this thread, and the threads that it begins; or no more.
+/// Lets everybody else on its CPU go before this thread, and the threads that it begins; or no
+/// more.
 fn give_way(give_way: bool) -> io::Result<()> {
     let policy = if give_way { libc::SCHED_IDLE } else { libc::SCHED_OTHER };
     let param = libc::sched_param { sched_priority: 0 };
@@ -208,8 +209,8 @@ mod tests {
     }
 
     impl Reviews {
-        /// Goes on for so long, and tells for how much of it the thread gave way. Its waits are as long
-        /// as told, by whether it does.
+        /// Goes on for so long, and tells for how much of it the thread gave way. Its waits are as
+        /// long as told, by whether it does.
         fn run(&mut self, time: Duration, wait: impl Fn(bool) -> Duration) -> Duration {
             let end = self.now + time;
             let mut gave_way = Duration::ZERO;

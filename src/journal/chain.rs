@@ -2,10 +2,10 @@
 //! names the next one.
 //!
 //! A segment is durable before anything names it, and is named before a record goes into it. So one
-//! that is named and is not there has been lost, after any end of its writer, and nobody has to guess
-//! whether there was anything in it. One that nobody names was made ahead, or its writer ended before
-//! it could use it. But what the page cache has lost with the machine may be the name of a segment and
-//! not what is in it: records that follow tell that as well.
+//! that is named and is not there has been lost, after any end of its writer, and nobody has to
+//! guess whether there was anything in it. One that nobody names was made ahead, or its writer
+//! ended before it could use it. But what the page cache has lost with the machine may be the name
+//! of a segment and not what is in it: records that follow tell that as well.
 
 use std::io;
 use std::iter::Copied;

@@ -1,5 +1,5 @@
-//! Cutting the journal: what a checkpoint has brought into the store is dropped, and a store that is
-//! closed keeps no more than the segment that its last state names.
+//! Cutting the journal: what a checkpoint has brought into the store is dropped, and a store that
+//! is closed keeps no more than the segment that its last state names.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ pub struct Point {
 }
 
 impl Journal {
-    /// The end of the journal, in a segment that is durable. The caller holds the lock that orders the
-    /// operations. After a failure it is the beginning of a new segment: what a checkpoint from there
-    /// on needs no segment that is in doubt.
+    /// The end of the journal, in a segment that is durable. The caller holds the lock that orders
+    /// the operations. After a failure it is the beginning of a new segment: what a checkpoint from
+    /// there on needs no segment that is in doubt.
     pub fn point(&self) -> Result<Point, JournalError> {
         let mut tail = self.tail.lock();
         let number = tail.active.as_ref().map(|active| active.segment.number);
@@ -62,9 +62,9 @@ impl Journal {
         Ok(())
     }
 
-    /// To be called before the last checkpoint: the next point is at the beginning of a segment, and
-    /// that is all that is left after it. If the disk cannot do that, more is left. `ordering` is the
-    /// lock that orders the operations.
+    /// To be called before the last checkpoint: the next point is at the beginning of a segment,
+    /// and that is all that is left after it. If the disk cannot do that, more is left. `ordering`
+    /// is the lock that orders the operations.
     pub fn prepare_close(&self, ordering: impl Sized) {
         let mut tail = self.tail.lock();
         let begun = tail.active.as_ref().map(|active| active.end > SEGMENT_HEADER_BYTES as u64);
@@ -88,9 +88,10 @@ impl Journal {
         drop(ordering);
     }
 
-    /// Drops what is left but for the segment that a durable state names, which has everything up to
-    /// this point, if nothing was appended since. `ordering` is the lock that orders the operations:
-    /// nobody may be between a reservation and its record. It is let go before a disk is waited for.
+    /// Drops what is left but for the segment that a durable state names, which has everything up
+    /// to this point, if nothing was appended since. `ordering` is the lock that orders the
+    /// operations: nobody may be between a reservation and its record. It is let go before a disk
+    /// is waited for.
     pub fn close(&self, point: &Point, ordering: impl Sized) -> Result<(), JournalError> {
         let ready = {
             let mut tail = self.tail.lock();

@@ -50,8 +50,8 @@ impl Journal {
     /// Opens the journal in a directory and hands every record from a position on to `replay`, in
     /// order. On return all that was replayed is durable, and recovering again would find the same.
     ///
-    /// Fails with what `replay` fails with, and where records are damaged that were durable: going on
-    /// would be to lose what came after them. Then it leaves the journal as it was.
+    /// Fails with what `replay` fails with, and where records are damaged that were durable: going
+    /// on would be to lose what came after them. Then it leaves the journal as it was.
     pub fn recover<E: From<JournalError>>(
         disk: &Arc<dyn Disk>,
         dir: &std::path::Path,

@@ -19,8 +19,8 @@ pub(super) struct Tail {
     /// The next segment, made ahead.
     pub(super) ready: Option<Arc<Segment>>,
     pub(super) next_number: u64,
-    /// Segments that are begun from now on have this number at least. That of one which is being made
-    /// ahead may be lower than `next_number`.
+    /// Segments that are begun from now on have this number at least. That of one which is being
+    /// made ahead may be lower than `next_number`.
     begin_min: u64,
     /// The number that the next record gets.
     pub(super) seq: u64,
@@ -179,8 +179,8 @@ impl Tail {
         self.ready.is_none() && self.failure.is_none() && self.active.as_ref().is_none_or(half_full)
     }
 
-    /// Has the next records go into a segment. Unless the one before is in doubt, it has to name it:
-    /// if that cannot be written, nothing is appended any more.
+    /// Has the next records go into a segment. Unless the one before is in doubt, it has to name
+    /// it: if that cannot be written, nothing is appended any more.
     pub(super) fn begin(&mut self, segment: Arc<Segment>) {
         self.begin_min = segment.number + 1;
         let number = segment.number;

@@ -21,8 +21,8 @@ pub enum ObjectKind {
     Commit = 4,
     /// Extended attributes that are too large for their entry.
     Xattrs = 5,
-    /// What a worktree knows beyond the commit: of a node, inode numbers and ctimes; or a block of its
-    /// operation log.
+    /// What a worktree knows beyond the commit: of a node, inode numbers and ctimes; or a block of
+    /// its operation log.
     Side = 6,
     /// The durable state of a worktree.
     Worktree = 7,

@@ -49,9 +49,9 @@ impl fmt::Debug for MaybeTime {
     }
 }
 
-/// When a file was made, in nanoseconds since 1970. It comes from the clock and from nowhere else, so
-/// the years 1678 to 2261 will do, and others become the first or the last instant of that: every
-/// inode has one, and this takes half of what a [`Timestamp`] does.
+/// When a file was made, in nanoseconds since 1970. It comes from the clock and from nowhere else,
+/// so the years 1678 to 2261 will do, and others become the first or the last instant of that:
+/// every inode has one, and this takes half of what a [`Timestamp`] does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BirthTime(pub i64);
 

@@ -122,8 +122,8 @@ impl Repo {
         result
     }
 
-    /// Tells whether so many changes are in a state on the disk. What came from the journal when the
-    /// store was opened is in none yet.
+    /// Tells whether so many changes are in a state on the disk. What came from the journal when
+    /// the store was opened is in none yet.
     pub(super) fn is_saved(&self, storing: &Storing, changes: u64) -> bool {
         storing.saved_changes >= changes.max(1) && self.journal.failure().is_none()
     }

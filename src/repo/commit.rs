@@ -158,8 +158,8 @@ impl Repo {
         Ok((made.id, true))
     }
 
-    /// Marks the tree as it is in the journal, which has to know which operations are in a commit that
-    /// is made of it. The caller keeps others from changing it.
+    /// Marks the tree as it is in the journal, which has to know which operations are in a commit
+    /// that is made of it. The caller keeps others from changing it.
     pub(super) fn mark(&self, record: &mut RecordBuffer) -> Result<(), RepoError> {
         put_mark(record.fields());
         self.journal.reserve(0, Urgency::MakesRoom)?;

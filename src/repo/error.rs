@@ -103,7 +103,8 @@ pub enum RepoError {
     /// A collection goes on already.
     #[error("garbage is being collected already: wait until that has ended")]
     Collecting,
-    /// It would have to wait, and who asks has no time ([`crate::base::haste`]). It is asked for again.
+    /// It would have to wait, and who asks has no time ([`crate::base::haste`]). It is asked for
+    /// again.
     #[error("it would have to wait")]
     Hasty,
     /// Whoever asked for it has gone ([`crate::base::interrupt`]). Nothing was done.

@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 
 use super::{CachedOnly, Repo, RepoError};
-use crate::base::limits::LOAD_RETRIES_MAX;
+use crate::base::limits::{LOAD_RETRIES_MAX, SORT_STEP_ENTRIES_MAX};
 use crate::base::sync::RwLockWriteGuard;
 use crate::model::{ObjectError, ObjectSource};
 use crate::worktree::{IgnoredPath, View, Worktree};
 
 impl Repo {
     /// Locks the tree, in which every entry is where it belongs then. After a change of rules that
-    /// costs a look at every directory below, each under the lock for itself.
+    /// costs a look at every directory below, so many entries at a time under the lock.
     pub(super) fn sorted(&self) -> Result<RwLockWriteGuard<'_, Worktree>, RepoError> {
         let packs = self.history.store().packs();
         let mut retries = 0;
@@ -20,7 +20,7 @@ impl Repo {
             let cached = CachedOnly(packs);
             let src: &dyn ObjectSource =
                 if retries < LOAD_RETRIES_MAX { &cached } else { &**packs };
-            match live.sort_next(src) {
+            match live.sort_next(SORT_STEP_ENTRIES_MAX, src) {
                 Ok(_) => retries = 0,
                 Err(ObjectError::NotLoaded(id)) => {
                     retries += 1;

@@ -7,8 +7,8 @@ use crate::format::commit_log::CommitRecord;
 use crate::model::{CommitId, Retention, Timestamp};
 
 impl Repo {
-    /// Drops the commits that no configured rule keeps, and frees what they alone needed. Does nothing,
-    /// and costs next to nothing, if there is no rule or nothing to drop.
+    /// Drops the commits that no configured rule keeps, and frees what they alone needed. Does
+    /// nothing, and costs next to nothing, if there is no rule or nothing to drop.
     pub fn apply_retention(&self) -> Result<Option<GcReport>, RepoError> {
         let retention = self.config()?.retention;
         // Rules that were changed while they were read may be but half of what is meant.

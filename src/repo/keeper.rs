@@ -1,6 +1,7 @@
 //! What is done behind those who change the tree: commits and much dirty data go to the store,
-//! checkpoints are made when the journal has grown, garbage is collected when the packs have, snapshots
-//! are dropped that no configured rule keeps, and the journal is made durable at least every second.
+//! checkpoints are made when the journal has grown, garbage is collected when the packs have,
+//! snapshots are dropped that no configured rule keeps, and the journal is made durable at least
+//! every second.
 //!
 //! Nothing waits for it but memory and disk, both of which are bounded elsewhere: who would exceed
 //! a bound does the work himself.

@@ -167,8 +167,8 @@ impl Mender<'_> {
     }
 
     /// What a list with these commits has to say of others, so that it has all that the last state
-    /// counts. If that counts fewer, another one is listed that counts these, or the next one to open
-    /// the store would cut the list to what the last state counts.
+    /// counts. If that counts fewer, another one is listed that counts these, or the next one to
+    /// open the store would cut the list to what the last state counts.
     fn dropped(&mut self, source: &PackStore, commits: Tally) -> Result<Tally, RepoError> {
         let Some(state) = last_state(source, &self.found.lists) else {
             return Ok(Tally::default());

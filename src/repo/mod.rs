@@ -1,11 +1,12 @@
 //! Layer 4: a store and a working tree put together.
 //!
-//! Locks, in the order in which they are taken: `collecting`, `storing`, `committing`, `live`, those
-//! of the journal; `queue` and `newest` are leaves, and `configuring` is taken alone. `live` orders the operations, and is held while
-//! their records are appended to the journal. `committing` makes commits one after another, and is
-//! held while they hash. `storing` makes what goes to the store come one after another. It and
-//! `collecting`, which lets only one collect garbage, are the only ones that are held while a disk
-//! is waited for, but for a restore and an undo, which let no commit come between.
+//! Locks, in the order in which they are taken: `collecting`, `storing`, `committing`, `live`,
+//! those of the journal; `queue` and `newest` are leaves, and `configuring` is taken alone. `live`
+//! orders the operations, and is held while their records are appended to the journal. `committing`
+//! makes commits one after another, and is held while they hash. `storing` makes what goes to the
+//! store come one after another. It and `collecting`, which lets only one collect garbage, are the
+//! only ones that are held while a disk is waited for, but for a restore and an undo, which let no
+//! commit come between.
 
 mod auto_commit;
 mod checkpoint;
@@ -112,7 +113,8 @@ pub struct RepoOptions {
     pub space_slack_bytes: u64,
     /// Whether anything is done that nobody asked for but in the configuration.
     pub acts_by_itself: bool,
-    /// How long the configured rules of what is kept are left alone after they were changed or applied.
+    /// How long the configured rules of what is kept are left alone after they were changed or
+    /// applied.
     pub retention_delay: Duration,
     /// The disk that the store is on.
     pub disk: Arc<dyn Disk>,
@@ -307,7 +309,8 @@ fn patience() -> Result<(), RepoError> {
     if haste::would_wait() { Err(RepoError::Hasty) } else { Ok(()) }
 }
 
-/// Fails if whoever asked for what is being done has gone. Only before anything is done that counts.
+/// Fails if whoever asked for what is being done has gone. Only before anything is done that
+/// counts.
 fn unless_given_up() -> Result<(), RepoError> {
     if interrupt::is_given_up() { Err(RepoError::GivenUp) } else { Ok(()) }
 }

@@ -1,5 +1,5 @@
-//! When something that takes long is done in the background: not before a delay has passed, and with
-//! a share of the time that is bounded, however long it takes.
+//! When something that takes long is done in the background: not before a delay has passed, and
+//! with a share of the time that is bounded, however long it takes.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! Who made the changes of commits: gathering it while commits are brought into the store, and
 //! finding it again.
 //!
-//! Inodes know who changed them last (see `worktree`). Each snapshot that is hashed, for a commit or
-//! not, gives rows of paths and writers, which go to the store in blocks, each of which follows
+//! Inodes know who changed them last (see `worktree`). Each snapshot that is hashed, for a commit
+//! or not, gives rows of paths and writers, which go to the store in blocks, each of which follows
 //! those before it; a commit is told of by all blocks since the one before it. That is done where
 //! objects are stored, after the commit was acknowledged: until then the journal, which has the
 //! writer of each operation, makes the same of it again. What blocks there are since the last
@@ -10,8 +10,8 @@
 //! commit as often as not.
 //!
 //! A directory that has got or lost entries has not changed itself, as listings see it too: these
-//! tell of it. Of what was removed nobody is told: the inode that would know is gone, and to keep a list of
-//! names that are no more would cost every removal, and a checkpoint as much again.
+//! tell of it. Of what was removed nobody is told: the inode that would know is gone, and to keep a
+//! list of names that are no more would cost every removal, and a checkpoint as much again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;

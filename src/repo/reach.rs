@@ -59,7 +59,8 @@ impl<'a> Reach<'a> {
         let mut stack: Vec<Frame> = Vec::new();
         let mut known = self.known(id, sort, &mut stack);
         loop {
-            // What was found out about the last child is told to its parent, whose next child it is.
+            // What was found out about the last child is told to its parent, whose next child it
+            // is.
             if let Some(harm) = known.take() {
                 let Some(frame) = stack.last_mut() else { return harm };
                 let child = frame.children.next();

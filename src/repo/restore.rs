@@ -1,19 +1,19 @@
 //! Restoring: the tree, or some paths of it, become what they were in a commit.
 //!
-//! The difference is applied, as ordinary operations, to a clone of the tree, which takes the tree's
-//! place at once: nobody sees a restore half done, and a failure leaves everything as it was. It costs
-//! what the difference costs. In the same moment what was there becomes a commit, if any of it would
-//! be lost, so that no write comes between the two.
+//! The difference is applied, as ordinary operations, to a clone of the tree, which takes the
+//! tree's place at once: nobody sees a restore half done, and a failure leaves everything as it
+//! was. It costs what the difference costs. In the same moment what was there becomes a commit, if
+//! any of it would be lost, so that no write comes between the two.
 //!
-//! All that goes to the disk goes there beside those who write. If they change the tree meanwhile it is
-//! prepared anew, a few times; the last time they have to wait, for as long as it takes to apply the
-//! difference and to sync it.
+//! All that goes to the disk goes there beside those who write. If they change the tree meanwhile
+//! it is prepared anew, a few times; the last time they have to wait, for as long as it takes to
+//! apply the difference and to sync it.
 //!
 //! What is ignored stays as it is, and where it is: a directory that has some of it stays for that,
 //! and what the commit has under the name of something ignored is not restored.
 //!
-//! Until the tree takes its place a restore can be given up, and nothing has been done then but that
-//! the store has what was there.
+//! Until the tree takes its place a restore can be given up, and nothing has been done then but
+//! that the store has what was there.
 //!
 //! A file that is in both trees keeps its inode, so that one who has it open sees the restored
 //! content. Files with several names are put together anew if names were tied or untied since.
@@ -333,8 +333,8 @@ impl Repo {
     }
 }
 
-/// Hashes a tree that nobody else can change and brings it into the store, but for what lies beside its
-/// directories. Returns its root, the directories that had changed, and who changed what.
+/// Hashes a tree that nobody else can change and brings it into the store, but for what lies beside
+/// its directories. Returns its root, the directories that had changed, and who changed what.
 fn store_apart(
     tree: &mut Worktree,
     hasher: &mut Hasher,

@@ -160,8 +160,9 @@ impl CommitLog {
         Ok(())
     }
 
-    /// Lists only the commits of which `keep` says so, durably. After a failure the list is as it was.
-    /// Nobody may append meanwhile but through this list. Whoever reads it in another process finds the old list or the new one.
+    /// Lists only the commits of which `keep` says so, durably. After a failure the list is as it
+    /// was. Nobody may append meanwhile but through this list. Whoever reads it in another process
+    /// finds the old list or the new one.
     pub fn retain(&self, keep: impl Fn(&CommitId) -> bool) -> Result<(), StoreError> {
         let Some(file) = &self.file else { return Err(self.read_only()) };
         let mut file = file.write();
@@ -193,8 +194,8 @@ impl CommitLog {
     }
 
     /// Puts a list with these records in place of the one there is, durably. After a failure nobody
-    /// knows which of both the disk has: before anything else is done, the list as it was is written
-    /// anew.
+    /// knows which of both the disk has: before anything else is done, the list as it was is
+    /// written anew.
     fn replace(
         &self,
         file: &mut Box<dyn DiskFile>,

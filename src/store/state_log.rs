@@ -65,8 +65,8 @@ impl StateLog {
             .open(&path, OpenMode::Write)
             .map_err(|error| StoreError::io("opening", &path, error))?;
         file.set_len(end).map_err(|error| StoreError::io("cutting", &path, error))?;
-        // Its writer may have died before it did. What an older state needs is given up once the last
-        // one has been read, so that has to outlast the machine.
+        // Its writer may have died before it did. What an older state needs is given up once the
+        // last one has been read, so that has to outlast the machine.
         file.sync_data().map_err(|error| StoreError::io("syncing", &path, error))?;
         Ok(Self { disk, path, writer: Some(Mutex::new(Writer { file, end })) })
     }

@@ -20,8 +20,8 @@ pub struct Caller {
 impl Caller {
     /// Tells whether it may keep setgid on a file of this group: root may, and who is in it.
     ///
-    /// Where the transport does not tell: a request names one group of many. The others are looked up
-    /// where the system lists them, which is dear; whose groups cannot be told is in none.
+    /// Where the transport does not tell: a request names one group of many. The others are looked
+    /// up where the system lists them, which is dear; whose groups cannot be told is in none.
     pub(super) fn keeps_setgid(&self, gid: u32) -> bool {
         self.keeps_setgid.unwrap_or_else(|| {
             self.uid == 0 || self.gid == gid || supplementary_groups(self.pid).contains(&gid)

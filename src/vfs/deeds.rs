@@ -1,5 +1,5 @@
-//! What the operation log, undo and tags tell programs: the answers of `.vst/op-log`, `.vst/undo` and
-//! `.vst/tag`, and the `--json` of the commands.
+//! What the operation log, undo and tags tell programs: the answers of `.vst/op-log`, `.vst/undo`
+//! and `.vst/tag`, and the `--json` of the commands.
 //!
 //! A deed:
 //!
@@ -12,8 +12,8 @@
 //! there is:
 //!
 //! - `commit`: nothing;
-//! - `restore`: `commit`, what was restored; `paths`, how many were asked for, 0 for the whole tree;
-//!   `saved`, the commit that was made of what would have been lost, or null;
+//! - `restore`: `commit`, what was restored; `paths`, how many were asked for, 0 for the whole
+//!   tree; `saved`, the commit that was made of what would have been lost, or null;
 //! - `undo`: `of`, the number of the deed that was taken back, and `saved`;
 //! - `tag`: `name`; `from` and `to`, what it named before and after, null for nothing;
 //! - `collect`: `dropped`, how many commits.

@@ -351,8 +351,8 @@ impl Vfs {
         Ok(LiveDirectory { ino: live(ino), mark: mark(&view), view })
     }
 
-    /// Lists a directory from a place on that it has, or from its first row. The rows are `.`, `..`,
-    /// then the entries in order.
+    /// Lists a directory from a place on that it has, or from its first row. The rows are `.`,
+    /// `..`, then the entries in order.
     pub(super) fn live_readdir(
         &self,
         directory: &LiveDirectory,

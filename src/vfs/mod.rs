@@ -296,9 +296,9 @@ impl Vfs {
 
     /// Opens a file that is no directory. The kernel truncates it by itself.
     ///
-    /// All content but that of control files goes through the page cache, that of new files too: who
-    /// wrote past it would be spared a copy, but a mapping of the file holds whole pages, and what it
-    /// had of a page from before such a write would be written back over it.
+    /// All content but that of control files goes through the page cache, that of new files too:
+    /// who wrote past it would be spared a copy, but a mapping of the file holds whole pages, and
+    /// what it had of a page from before such a write would be written back over it.
     pub fn open(&self, caller: Caller, ino: u64, flags: OpenFlags) -> Answer<OpenOut> {
         match self.realm(ino) {
             Realm::Control => {
@@ -405,9 +405,9 @@ impl Vfs {
     }
 
     /// Reads an extended attribute.
-    pub fn getxattr(&self, ino: u64, name: &[u8]) -> Answer<Vec<u8>> {
+    pub fn getxattr(&self, caller: Caller, ino: u64, name: &[u8]) -> Answer<Vec<u8>> {
         match self.realm(ino) {
-            Realm::Live => self.live_getxattr(ino, name),
+            Realm::Live => self.live_getxattr(caller, ino, name),
             Realm::Control => Err(Errno::NODATA),
             Realm::Snapshot => self.snapshot_getxattr(ino, name),
         }

@@ -7,8 +7,8 @@
 //! that is given anew is not mistaken for the one before. And for the blink of an eye a name is
 //! taken to be what it was, so that nobody pays more than half a hundredth of his time.
 //!
-//! The name is asked for when something is changed, not when a file is opened: with `command > file`
-//! the shell opens, becomes the command, and the command writes, all under one number.
+//! The name is asked for when something is changed, not when a file is opened: with `command >
+//! file` the shell opens, becomes the command, and the command writes, all under one number.
 //!
 //! What a program changes in a mapping comes when the kernel writes it back, with no number. Most
 //! often that is in a system call of the program, which is known to have opened the file for

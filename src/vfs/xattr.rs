@@ -26,16 +26,20 @@ const ID_TRIES_MAX: usize = 16;
 const SETGID: u16 = 0o2000;
 
 impl Vfs {
-    pub(super) fn live_getxattr(&self, ino: u64, name: &[u8]) -> Answer<Vec<u8>> {
+    pub(super) fn live_getxattr(&self, caller: Caller, ino: u64, name: &[u8]) -> Answer<Vec<u8>> {
+        if name == ID {
+            // Whoever may read the content may know its id.
+            return self.live_id(ino);
+        }
         if name.starts_with(VIRTUAL) {
+            let is_there = ino == Ino::ROOT.0 && [HEAD, COMMIT, CHANGES_BY].contains(&name);
             return match name {
-                HEAD if ino == Ino::ROOT.0 => hex(self.head().map(|id| *id.object())),
-                COMMIT if ino == Ino::ROOT.0 => {
-                    hex(self.newest().map(|record| *record.id.object()))
-                }
-                ID => self.live_id(ino),
-                CHANGES_BY if ino == Ino::ROOT.0 => self.changes_by(),
-                _ => Err(Errno::NODATA),
+                _ if !is_there => Err(Errno::NODATA),
+                // As the files of the same content in `.vst/` do.
+                _ if !self.may_control(caller) => Err(Errno::ACCESS),
+                HEAD => hex(self.head().map(|id| *id.object())),
+                COMMIT => hex(self.newest().map(|record| *record.id.object())),
+                _ => self.changes_by(),
             };
         }
         self.inode(ino)?.xattrs.find(name).map(<[u8]>::to_vec).ok_or(Errno::NODATA)
@@ -57,7 +61,7 @@ impl Vfs {
             if name != COMMIT || ino != Ino::ROOT.0 {
                 return Err(Errno::PERM);
             }
-            if caller.uid != self.owner.0 && caller.uid != 0 {
+            if !self.may_control(caller) {
                 return Err(Errno::PERM);
             }
             let message = std::str::from_utf8(value).map_err(|_| Errno::ILSEQ)?;
@@ -119,6 +123,12 @@ impl Vfs {
         }
         let op = Op::RemoveXattr { ino: live(ino), name: name.into(), time: Timestamp::now() };
         self.repo()?.apply_by(Some(&caller.writer()), &op).map_err(|e| of_repo(&e))
+    }
+
+    /// Tells whether somebody may ask for commits and for what there is about them, as the modes of
+    /// the files in `.vst/` have it.
+    fn may_control(&self, caller: Caller) -> bool {
+        caller.uid == self.owner.0 || caller.uid == 0
     }
 
     /// The blocks that tell who changed what since the head, for one who reads them in the store.

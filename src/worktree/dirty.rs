@@ -3,8 +3,8 @@
 //! What is ignored is in no commit, so a commit looks at none of its changes: they wait, on a list
 //! of their own and with epochs of their own, for a checkpoint, which takes both lists. On which
 //! one an inode comes is decided when it is marked, by where its names are. When it gets other
-//! names it is looked at again ([`Worktree::relist`]), and so is, before the next snapshot, what had
-//! changed below a directory that came to be ignored.
+//! names it is looked at again ([`Worktree::relist`]), and so is, before the next snapshot, what
+//! had changed below a directory that came to be ignored.
 //!
 //! In two rare cases a commit takes what waits as well: when changes lie below a directory that
 //! is not ignored any more, and when a file changed that has names in both trees.
@@ -187,8 +187,8 @@ impl Worktree {
         self.mark(ino);
     }
 
-    /// Notes that a directory came to be ignored, or is so no more. `was_clean` tells whether nothing
-    /// had changed in it before.
+    /// Notes that a directory came to be ignored, or is so no more. `was_clean` tells whether
+    /// nothing had changed in it before.
     pub(super) fn note_passed(&mut self, was_clean: bool, is_ignored: bool) {
         match is_ignored {
             true => self.waiting.is_mixed_up |= !was_clean,

@@ -9,13 +9,15 @@
 //! passes from one to the other by a rename. Below an ignored directory everything is ignored and
 //! lies where it would lie otherwise.
 //!
-//! Whoever asks for a directory sees both as one: [`View`]. The times of a shadow are those at which
-//! ignored entries came and went, and the directory shows whichever time is later, since that
+//! Whoever asks for a directory sees both as one: [`View`]. The times of a shadow are those at
+//! which ignored entries came and went, and the directory shows whichever time is later, since that
 //! of a directory in a commit must not tell of what is not in it.
 //!
 //! Invariant: if a directory is in the table and has a shadow, so is its shadow.
 
+mod chain;
 mod list;
+mod part;
 mod rules;
 
 use std::ops::ControlFlow;
@@ -64,8 +66,8 @@ pub(super) fn shadow_name(directory: Ino) -> Name {
     Name::new(directory.0.to_string().as_bytes()).expect("digits make a name")
 }
 
-/// The place of a shadow in its table, which is as high as its largest number is long: so that of the
-/// directory with the largest number comes first.
+/// The place of a shadow in its table, which is as high as its largest number is long: so that of
+/// the directory with the largest number comes first.
 fn place_of(shadow: Ino) -> Ino {
     Ino((seen(shadow).0 + 1) & INO_MAX)
 }
@@ -190,7 +192,8 @@ impl View {
     }
 
     /// Calls `visit` with the entries from the one at this index on, until it breaks: those of the
-    /// commits in the order of their names, and then what is ignored. Nothing in what is no directory.
+    /// commits in the order of their names, and then what is ignored. Nothing in what is no
+    /// directory.
     pub fn scan(
         &self,
         from: u64,
@@ -212,19 +215,6 @@ impl View {
         }
         let from = from.saturating_sub(own.len(src)?);
         tree.scan(from, src, &mut |item| visit(Found::of(shadow.ino, &item), item.key))
-    }
-
-    /// Calls `visit` with the entries that have links at or below them, and some others that changed.
-    fn scan_linked(
-        &self,
-        src: &dyn ObjectSource,
-        visit: &mut dyn FnMut(Found, &[u8]),
-    ) -> Result<(), ObjectError> {
-        for inode in [Some(&self.inode), self.shadow.as_ref()].into_iter().flatten() {
-            let Some(tree) = inode.directory() else { break };
-            tree.scan_linked(src, &mut |item| visit(Found::of(inode.ino, &item), item.key))?;
-        }
-        Ok(())
     }
 
     fn shadow_tree(&self) -> Option<&Tree<Directory>> {

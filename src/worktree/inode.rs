@@ -61,8 +61,8 @@ pub enum Body {
 }
 
 impl Inode {
-    /// Makes an inode of what a committed entry tells, as if it were made when it last changed. Reads
-    /// extended attributes that have an object of their own.
+    /// Makes an inode of what a committed entry tells, as if it were made when it last changed.
+    /// Reads extended attributes that have an object of their own.
     pub(super) fn from_entry(
         entry: Entry,
         ino: Ino,
@@ -154,7 +154,8 @@ impl Inode {
         self.meta.kind == FileKind::Directory
     }
 
-    /// Tells whether it is in one of the trees: a directory of which this is not so has been removed.
+    /// Tells whether it is in one of the trees: a directory of which this is not so has been
+    /// removed.
     pub(super) fn is_in_tree(&self) -> bool {
         !self.names.is_empty() || matches!(self.ino, Ino::ROOT | SHADOWS)
     }
@@ -166,8 +167,8 @@ impl Inode {
 
     /// Tells whether the store has all that its entry, once hashed, refers to.
     pub(super) fn can_be_loaded(&self) -> bool {
-        // An object of extended attributes is stored later than its entry is hashed, and nobody says
-        // when. Of an inode that came from the store and did not change, it is there.
+        // An object of extended attributes is stored later than its entry is hashed, and nobody
+        // says when. Of an inode that came from the store and did not change, it is there.
         let has_own_object = || !xattrs_fit_inline(encode_xattrs(&self.xattrs).len());
         self.file().is_none_or(File::can_be_loaded)
             && (self.epoch == 0 || self.xattrs.is_empty() || !has_own_object())

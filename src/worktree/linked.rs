@@ -1,5 +1,7 @@
 //! Finding the names that share their file with others.
 
+use std::ops::ControlFlow;
+
 use super::state::Worktree;
 use super::tree::{Directory, Tree};
 use crate::format::entry::{decode_entry, is_directory};
@@ -13,7 +15,7 @@ impl Worktree {
         let top = self.top().directory().cloned().unwrap_or_default();
         let mut stack: Vec<(Vec<u8>, Tree<Directory>)> = vec![(Vec::new(), top)];
         while let Some((path, tree)) = stack.pop() {
-            tree.scan_linked(src, &mut |item| {
+            tree.scan_linked(b"", src, &mut |item| {
                 let mut path = path.clone();
                 if !path.is_empty() {
                     path.push(b'/');
@@ -21,7 +23,7 @@ impl Worktree {
                 path.extend_from_slice(item.key);
                 if !is_directory(item.value) {
                     paths.push(path);
-                    return;
+                    return ControlFlow::Continue(());
                 }
                 let live = self.find(Ino(item.side.ino)).and_then(|inode| inode.directory());
                 let below = live.cloned().or_else(|| match decode_entry(item.value).ok()?.body {
@@ -31,6 +33,7 @@ impl Worktree {
                     _ => None,
                 });
                 stack.extend(below.map(|tree| (path, tree)));
+                ControlFlow::Continue(())
             })?;
         }
         Ok(paths)

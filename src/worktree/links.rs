@@ -5,6 +5,7 @@
 //! these without a look at anything else.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use super::inode::Inode;
 use super::state::{InoMap, Worktree};
@@ -91,16 +92,16 @@ impl Update<'_> {
         let mut stack: Vec<Tree<Directory>> = top.into_iter().cloned().collect();
         while let Some(tree) = stack.pop() {
             let mut failed = None;
-            tree.scan_linked(self.src, &mut |item| {
+            tree.scan_linked(b"", self.src, &mut |item| {
                 let ino = Ino(item.side.ino);
                 if !is_directory(item.value) {
                     self.groups.insert(ino);
-                    return;
+                    return ControlFlow::Continue(());
                 }
                 let live = self.hashed.get(&ino).copied().or_else(|| self.tree.find(ino));
                 if let Some(below) = live.and_then(|inode| inode.directory()) {
                     stack.push(below.clone());
-                    return;
+                    return ControlFlow::Continue(());
                 }
                 match decode_entry(item.value).map(|entry| entry.body) {
                     Ok(EntryBody::Directory(node)) => {
@@ -109,6 +110,7 @@ impl Update<'_> {
                     Ok(_) => {}
                     Err(error) => failed = Some(error),
                 }
+                ControlFlow::Continue(())
             })?;
             if let Some(error) = failed {
                 let id = tree.id().flatten().map(|id| *id.object());

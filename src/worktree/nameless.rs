@@ -1,10 +1,10 @@
 //! Files without a name that can still be given one, as `O_TMPFILE` makes them.
 //!
 //! A file that has lost its last name is gone when nobody holds it, and what is done to it is in no
-//! journal. One that may yet get its first name must not be lost with all that was written to it: so
-//! each has an entry in a directory that nobody sees, under its number. That directory is the shadow
-//! of one that there is not, and so its files are left out of commits, come into the store with
-//! checkpoints and are found again by the journal's operations, as all that is ignored is; see
+//! journal. One that may yet get its first name must not be lost with all that was written to it:
+//! so each has an entry in a directory that nobody sees, under its number. That directory is the
+//! shadow of one that there is not, and so its files are left out of commits, come into the store
+//! with checkpoints and are found again by the journal's operations, as all that is ignored is; see
 //! [`ignored`](super::ignored). It is there as long as it has entries.
 //!
 //! Nobody who could name such a file outlives the process, so whoever opens a tree drops them all,

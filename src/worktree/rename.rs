@@ -190,6 +190,9 @@ impl Worktree {
         if is_directory || inode.names.len() > 1 {
             self.note_moved(ino);
         }
+        if is_directory {
+            self.note_directory();
+        }
         if passes {
             if is_directory {
                 let is_ignored = self.is_ignored(to.0);

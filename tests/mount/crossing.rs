@@ -70,7 +70,8 @@ fn mover(top: &Path, number: u64) {
             // To a name of its own in a directory that may be one.
             0 | 1 => rustix::fs::renameat_with(CWD, &one, CWD, &new, RenameFlags::NOREPLACE),
             2 => rustix::fs::renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE),
-            // For a moment the file has two names, or longer if the second moves with its directory.
+            // For a moment the file has two names, or longer if the second moves with its
+            // directory.
             _ => {
                 let second = other.join(format!("{FLEETING}{number}-{turn}"));
                 rustix::fs::link(&one, &second).map(|()| {

@@ -1,5 +1,5 @@
-//! What processes see of a file that they have open at once, each in its own way, while the one that
-//! made it still writes it. Steps are in order by what the processes tell each other.
+//! What processes see of a file that they have open at once, each in its own way, while the one
+//! that made it still writes it. Steps are in order by what the processes tell each other.
 
 use crate::harness::TestMount;
 use crate::shell::{have, sh};

@@ -1,4 +1,5 @@
-//! How requests come to the daemon: which way a mount takes, and that many at a time get through it.
+//! How requests come to the daemon: which way a mount takes, and that many at a time get through
+//! it.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

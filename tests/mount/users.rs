@@ -139,6 +139,12 @@ fn only_the_owner_of_the_mount_and_root_ask_for_history() {
     may_not(ALICE, top, &format!("echo {id} > .vst/restore"), DENIED);
     may_not(ALICE, top, &format!("echo {id}:file > .vst/restore"), DENIED);
     may_not(ALICE, top, "setfattr -n user.vst.commit -v message .", NOT_PERMITTED);
+    for name in ["user.vst.head", "user.vst.commit", "user.vst.changes-by"] {
+        may_not(ALICE, top, &format!("getfattr -n {name} ."), DENIED);
+        sh(top, &format!("getfattr -n {name} ."));
+    }
+    // What she can read she may also know the id of, and no name is listed for anybody.
+    may(ALICE, top, "getfattr -n user.vst.id file; test -z \"$(getfattr -d -m - .)\"");
     may_not(ALICE, top, "chmod 755 .vst", NOT_PERMITTED);
     may_not(ALICE, top, "chmod 666 .snapshots", "");
     for name in ["user.vst.head", "user.vst.id", "user.vst.restore", "user.vst.anything"] {

@@ -190,3 +190,35 @@ fn a_mount_whose_process_died_is_told_and_so_is_one_that_is_not_there() {
     assert_eq!(output.status.code(), Some(1));
     assert!(says.contains("there is nothing to follow: `vst mount "), "{says}");
 }
+
+#[test]
+fn changes_of_ignored_paths_are_told_of_in_no_line() {
+    let mut mount = TestMount::new();
+    let top = mount.path().to_owned();
+    fs::write(top.join(".vstignore"), "target/\n*.o\n").expect("writable");
+    fs::create_dir(top.join("target")).expect("writable");
+    let first = commit(&mount, "first");
+    let watch = Watch::start(&mount, &["--since", &first]);
+    let write = |path: &str, text: &str| fs::write(top.join(path), text).expect("writable");
+    write("target/built", "once");
+    write("a.o", "once");
+    assert_eq!(mount.commit("of what is ignored"), first, "there is nothing to commit");
+    write("target/built", "twice");
+    write("b.o", "twice");
+    let both = commit(&mount, "of both");
+    fs::remove_file(top.join("a.o")).expect("it is there");
+    fs::rename(top.join("b.o"), top.join("b")).expect("it is there");
+    let came = mount.commit("what was ignored came");
+    let told = watch.next();
+    assert_eq!(told["id"].as_str(), Some(&*both));
+    let changes = serde_json::json!([{"change": "modified", "path": "file"}]);
+    assert_eq!(told["changes"], changes);
+    let told = watch.next();
+    assert_eq!(told["id"].as_str(), Some(&*came));
+    let changes = told["changes"].as_array().expect("it is an array");
+    let paths: Vec<_> = changes.iter().map(|change| &change["path"]).collect();
+    assert_eq!(paths, ["b"]);
+    mount.unmount();
+    let (status, says) = watch.end();
+    assert_eq!((status.code(), &*says), (Some(0), ""));
+}

@@ -1,5 +1,5 @@
-//! Whether the history of commits is what it must be: every acknowledged commit there, each with the
-//! tree that it had.
+//! Whether the history of commits is what it must be: every acknowledged commit there, each with
+//! the tree that it had.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

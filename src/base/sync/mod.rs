@@ -1,8 +1,8 @@
 //! Locks, atomics and thread-locals for protocols between threads, so that a test can run such a
 //! protocol in schedules of its choice.
 //!
-//! They are those of `parking_lot` and `std`. In a test build with `--cfg shuttle` they are those of
-//! `shuttle` instead, which runs all threads of a test on one, lets each take a step in turn,
+//! They are those of `parking_lot` and `std`. In a test build with `--cfg shuttle` they are those
+//! of `shuttle` instead, which runs all threads of a test on one, lets each take a step in turn,
 //! and so explores orders that a machine meets once in a year (`explore`). `scripts/schedules.sh`
 //! runs these tests.
 //!

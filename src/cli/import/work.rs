@@ -111,7 +111,8 @@ mod tests {
                 });
             }
         });
-        // A binary tree of depth 10 whose last two levels are 2 tasks of depth 1 and one below each.
+        // A binary tree of depth 10 whose last two levels are 2 tasks of depth 1 and one below
+        // each.
         assert_eq!(done.into_inner(), (1 << 10) - 1 + (1 << 9));
     }
 

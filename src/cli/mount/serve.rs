@@ -122,7 +122,8 @@ fn open(args: &MountArgs, store: &Path) -> Result<(Arc<Vfs>, Option<Arc<Repo>>),
         ..RepoOptions::default()
     };
     let repo = Arc::new(Repo::open(store, options)?);
-    // Who set how often to commit, and what to keep, counts on it: it is told now if that cannot be read.
+    // Who set how often to commit, and what to keep, counts on it: it is told now if that cannot be
+    // read.
     repo.config()?;
     repo.start_settling()
         .and_then(|()| repo.start_keeping())

@@ -170,8 +170,8 @@ impl Fanout {
         bytes.chunks_exact(ENTRY_BYTES).map(PackEntry::decode).collect()
     }
 
-    /// Reads the ids alone of the entries of one bucket. What else they say is checked when they are
-    /// read by themselves.
+    /// Reads the ids alone of the entries of one bucket. What else they say is checked when they
+    /// are read by themselves.
     pub fn bucket_ids<'a>(
         &self,
         byte: u8,

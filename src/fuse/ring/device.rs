@@ -1,5 +1,5 @@
-//! The device of a mount, `/dev/fuse`: what does not come through rings is read from it, and what is
-//! told unasked is written to it.
+//! The device of a mount, `/dev/fuse`: what does not come through rings is read from it, and what
+//! is told unasked is written to it.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

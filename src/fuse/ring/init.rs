@@ -26,8 +26,8 @@ const BACKGROUND_MAX: u16 = 16;
 /// and with so many the connection is called congested.
 const BACKGROUND_CONGESTED: u16 = 12;
 
-/// Agrees with the kernel on how they speak. Tells whether it offers rings; without them nothing has
-/// been agreed on.
+/// Agrees with the kernel on how they speak. Tells whether it offers rings; without them nothing
+/// has been agreed on.
 pub(super) fn agree(device: &Device) -> io::Result<bool> {
     let mut buffer = Device::buffer();
     loop {

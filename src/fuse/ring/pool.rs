@@ -1,15 +1,16 @@
 //! The threads to which queues hand what would wait, so that they themselves can go on.
 //!
-//! They are begun ahead, by a thread that neither gives way to others nor stays on one CPU, as theirs
-//! do who hand them requests: what holds a lock must not have to wait for whoever keeps a CPU busy.
+//! They are begun ahead, by a thread that neither gives way to others nor stays on one CPU, as
+//! theirs do who hand them requests: what holds a lock must not have to wait for whoever keeps a
+//! CPU busy.
 //!
-//! Where all are busy, requests wait for each other. That ends: what is waited for here is a disk, or
-//! work on one, but for one that restores or takes back. Such a one waits until the kernel has taken
-//! note, which may wait for other requests; there can be one of each kind at a time, which leaves
-//! threads beside them.
+//! Where all are busy, requests wait for each other. That ends: what is waited for here is a disk,
+//! or work on one, but for one that restores or takes back. Such a one waits until the kernel has
+//! taken note, which may wait for other requests; there can be one of each kind at a time, which
+//! leaves threads beside them.
 //!
-//! Of a request that was given up ([`interrupt`](crate::base::interrupt)) nothing is done if it still
-//! waits. One that is being done is told, and ends as it thinks right.
+//! Of a request that was given up ([`interrupt`](crate::base::interrupt)) nothing is done if it
+//! still waits. One that is being done is told, and ends as it thinks right.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,12 +1,12 @@
 //! A thread that answers what is asked on its CPU, through a ring of its own.
 //!
 //! A request is answered where it was asked: the one who asks sleeps, so its CPU is free, and
-//! no other one has to be woken, which costs ten times what a request does. How the thread shares the
-//! CPU with those who ask is the business of its [`Policy`].
+//! no other one has to be woken, which costs ten times what a request does. How the thread shares
+//! the CPU with those who ask is the business of its [`Policy`].
 //!
-//! What would wait goes to the [`Pool`], and comes back through the [`Mailbox`]: a buffer can be handed
-//! to the kernel by the thread of its ring alone, which is also the one that the kernel wakes for the
-//! next request.
+//! What would wait goes to the [`Pool`], and comes back through the [`Mailbox`]: a buffer can be
+//! handed to the kernel by the thread of its ring alone, which is also the one that the kernel
+//! wakes for the next request.
 #![allow(clippy::vec_box, reason = "a slot stays in its place, which the kernel knows")]
 
 use std::io;

@@ -279,7 +279,8 @@ impl Server {
             opcode::GETXATTR => {
                 let asked: wire::GetxattrIn = request.read()?;
                 let [name] = request.names()?;
-                encode::xattr(body, asked.size, &self.vfs.getxattr(ino, name)?)
+                let value = self.vfs.getxattr(request.caller(0), ino, name)?;
+                encode::xattr(body, asked.size, &value)
             }
             opcode::LISTXATTR => {
                 let asked: wire::GetxattrIn = request.read()?;

@@ -1,9 +1,9 @@
 //! A ring, and the buffers that it shares with the kernel; and what else the kernel is asked for in
 //! ways that the compiler cannot check.
 //!
-//! A [`Slot`] is in one place at a time. One that is lent to the kernel is out of reach of everybody
-//! else, until the kernel gives it back, with a request in it or for good; only then is it a value
-//! again. The memory of one that never comes back is never given to anybody else.
+//! A [`Slot`] is in one place at a time. One that is lent to the kernel is out of reach of
+//! everybody else, until the kernel gives it back, with a request in it or for good; only then is
+//! it a value again. The memory of one that never comes back is never given to anybody else.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -127,8 +127,8 @@ impl Uring {
         }
         // From here on it is the kernel's.
         self.lent[place] = Some(Box::into_raw(slot));
-        // SAFETY: what the entry points to, and what the kernel has been told of before, is the slot,
-        // which nobody touches while it is lent, and which is not freed unless it comes back.
+        // SAFETY: what the entry points to, and what the kernel has been told of before, is the
+        // slot, which nobody touches while it is lent, and which is not freed unless it comes back.
         unsafe { self.ring.submission().push(&entry) }.map_err(io::Error::other)
     }
 
@@ -166,7 +166,8 @@ impl Uring {
                 log::error!("the kernel gave back a buffer that it did not have");
                 continue;
             };
-            // SAFETY: it came from a box, and the kernel, to which alone it was lent, is done with it.
+            // SAFETY: it came from a box, and the kernel, to which alone it was lent, is done with
+            // it.
             let slot = unsafe { Box::from_raw(slot) };
             return Some(match event.result() {
                 0.. => Event::Request(slot),

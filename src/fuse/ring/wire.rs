@@ -3,8 +3,8 @@
 //!
 //! A request is an [`InHeader`], then the structure of its kind, then names or data; an answer is
 //! an [`OutHeader`], then what the kind of the request wants. In a message of `/dev/fuse` they
-//! follow each other; in a ring each has its place ([`RingHeader`]), and names, data and answers lie
-//! in a buffer beside it.
+//! follow each other; in a ring each has its place ([`RingHeader`]), and names, data and answers
+//! lie in a buffer beside it.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

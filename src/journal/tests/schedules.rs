@@ -70,8 +70,8 @@ impl World {
         thread::spawn(move || run(&world))
     }
 
-    /// Does an operation. It wants this much room, so that it may need a segment of its own, and lets
-    /// others take so many steps before its payload comes.
+    /// Does an operation. It wants this much room, so that it may need a segment of its own, and
+    /// lets others take so many steps before its payload comes.
     fn append_with(&self, n: u64, len: usize, room: u64, pause: usize) -> Result<(), JournalError> {
         let op = write(n, len);
         let Op::Write { data, .. } = &op else { unreachable!() };

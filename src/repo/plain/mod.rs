@@ -1,13 +1,13 @@
 //! Plain trees: what a commit holds, written into a directory of any filesystem.
 //!
 //! Everything is written into a directory of its own beside the place where it belongs, made
-//! durable, and then moved there. A directory that is new comes into being as a whole. Into one that
-//! is there already everything is moved name by name: each file is at any time the old one or the
-//! new one. A failure takes away what was written; the end of the process leaves it behind under a
-//! name that begins with `.vst-export-`.
+//! durable, and then moved there. A directory that is new comes into being as a whole. Into one
+//! that is there already everything is moved name by name: each file is at any time the old one or
+//! the new one. A failure takes away what was written; the end of the process leaves it behind
+//! under a name that begins with `.vst-export-`.
 //!
-//! Modes, times of modification, extended attributes, holes, and which names share a file are as the
-//! commit has them. Owners are if the user may set them. What the user may not make, or the
+//! Modes, times of modification, extended attributes, holes, and which names share a file are as
+//! the commit has them. Owners are if the user may set them. What the user may not make, or the
 //! filesystem does not take, is left out and told.
 //!
 //! Nobody else changes what is being written, which is the user's alone until it is in its place.
@@ -149,8 +149,8 @@ impl Place {
         synced.map_err(|errno| failed("syncing", &self.work, errno.into()))
     }
 
-    /// Moves everything to where it belongs. The directory itself becomes what the top of the tree is
-    /// if it is the whole tree.
+    /// Moves everything to where it belongs. The directory itself becomes what the top of the tree
+    /// is if it is the whole tree.
     fn finish(&self, is_whole: bool) -> Result<(), RepoError> {
         if !self.is_new {
             return merge::merge(&self.work, &self.dir, is_whole);

@@ -1,6 +1,6 @@
 //! What a restore does: the difference between two committed trees, as operations on a third.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Restored, Touched};
 use crate::format::root::Root;
@@ -128,10 +128,13 @@ impl Restore<'_> {
             }
         }
         self.restore_rules(gone, &mut came, &mut changed)?;
+        // What is as it was, since it is ignored, or for what is ignored in it.
+        let mut left = HashSet::new();
         for path in gone.iter().rev() {
             unless_given_up()?;
-            if came.contains_key(path) || !self.stays(path)? {
-                self.remove(path)?;
+            let goes = came.contains_key(path) || !self.stays(path)?;
+            if !goes || !self.remove(path)? {
+                left.insert(path.clone());
             }
         }
         for (path, entry) in changed {
@@ -146,10 +149,14 @@ impl Restore<'_> {
         for (path, entry) in came {
             unless_given_up()?;
             if self.is_taken(&path)? {
+                if gone.binary_search(&path).is_err() {
+                    left.insert(path);
+                }
                 continue;
             }
             let directory = entry.meta.kind == FileKind::Directory;
             self.make(&path, &entry)?;
+            left.remove(&path);
             if directory {
                 directories.insert(path, Some(entry));
             }
@@ -167,6 +174,7 @@ impl Restore<'_> {
                 self.revert(ino, entry)?;
             }
         }
+        self.done.paths = self.done.paths.saturating_sub(left.len());
         Ok(self.done)
     }
 
@@ -238,8 +246,8 @@ impl Restore<'_> {
         Ok(Some(ino))
     }
 
-    /// Tells whether something stands where a path is to be made: it is ignored, or a directory that
-    /// stayed for what is ignored in it.
+    /// Tells whether something stands where a path is to be made: it is ignored, or a directory
+    /// that stayed for what is ignored in it.
     fn is_taken(&mut self, path: &[u8]) -> Result<bool, RepoError> {
         let mut ino = Ino::ROOT;
         let mut names = path.split(|b| *b == b'/').peekable();
@@ -270,15 +278,16 @@ impl Restore<'_> {
         Ok((ino, name))
     }
 
-    fn remove(&mut self, path: &[u8]) -> Result<(), RepoError> {
+    /// Tells whether it is not there any more.
+    fn remove(&mut self, path: &[u8]) -> Result<bool, RepoError> {
         let (parent, last) = split(path);
         let name = Name::new(last).map_err(|_| OpError::Invalid)?;
-        let Some(parent) = self.walk(parent)? else { return Ok(()) };
-        let Some(ino) = self.walk(path)? else { return Ok(()) };
+        let Some(parent) = self.walk(parent)? else { return Ok(true) };
+        let Some(ino) = self.walk(path)? else { return Ok(true) };
         let directory = self.tree.find(ino).is_some_and(|inode| inode.is_directory());
         if directory && !self.tree.is_empty_directory(ino) {
             // What is left in it is ignored.
-            return Ok(());
+            return Ok(false);
         }
         let time = self.time;
         let op = match directory {
@@ -292,7 +301,7 @@ impl Restore<'_> {
             Some(inode) if inode.names.is_empty() => Touched::Removed(ino),
             _ => Touched::Inode(ino),
         });
-        Ok(())
+        Ok(true)
     }
 
     fn make(&mut self, path: &[u8], entry: &Entry) -> Result<(), RepoError> {

@@ -67,9 +67,10 @@ impl Fs {
         self.repo.commit(&CommitRequest { message, ..CommitRequest::default() }).unwrap();
     }
 
-    fn restore(&self, revision: &str) {
+    /// Returns how many paths that changed.
+    fn restore(&self, revision: &str) -> usize {
         let (revision, paths) = (revision.to_owned(), Vec::new());
-        self.repo.restore(&RestoreRequest { revision, paths }).unwrap();
+        self.repo.restore(&RestoreRequest { revision, paths }).unwrap().paths
     }
 
     fn ignored(&self) -> Vec<String> {
@@ -179,4 +180,33 @@ fn what_is_ignored_does_not_stay_in_memory() {
     fs.repo.checkpoint().unwrap();
     assert_eq!(fs.repo.look(|tree| tree.dirty_bytes()), 0);
     assert_eq!(fs.read("target").unwrap(), [7; 100_000]);
+}
+
+#[test]
+fn a_restore_does_not_count_what_it_leaves_because_it_is_ignored() {
+    // So many of these come back, or go, unless they are there and ignored.
+    let restored = |is_there: bool| {
+        let mut fs = Fs::new();
+        fs.mkdir("out");
+        fs.file("out/old", b"old");
+        fs.file("keys", b"secret");
+        fs.commit("before there are rules");
+        fs.file(".vstignore", b"keys\nnew\n");
+        fs.commit("with rules");
+        fs.mkdir("made");
+        fs.file("made/other", b"other");
+        match is_there {
+            true => fs.file("made/new", b"new"),
+            false => fs.unlink("keys"),
+        }
+        fs.commit("work");
+        let back = fs.restore("HEAD~1");
+        let further = fs.restore("HEAD~1");
+        assert_eq!(fs.read("keys").unwrap(), b"secret");
+        assert_eq!(fs.read("made/new").is_some(), is_there);
+        [back, further]
+    };
+    let [with, without] = [restored(true), restored(false)];
+    assert_eq!(with[0] + 1, without[0], "the directory stays for what is ignored in it");
+    assert_eq!(with[1] + 1, without[1], "the keys are there already");
 }

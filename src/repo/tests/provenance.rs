@@ -1,6 +1,6 @@
 //! Who changed what: kept from the change to the commit and found again, whatever comes between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::verify::{assert_clean, verified};
@@ -79,6 +79,20 @@ fn told(changes: &[Change], makers: Vec<Option<Arc<Writer>>>) -> Made {
     };
     let paths = changes.iter().map(|change| String::from_utf8_lossy(&change.path).into_owned());
     paths.zip(makers.into_iter().map(text)).collect()
+}
+
+/// The paths that a block and those that it follows tell of.
+fn paths_in(repo: &Repo, heads: &[ObjectId]) -> BTreeSet<String> {
+    let (mut paths, mut pending) = (BTreeSet::new(), heads.to_vec());
+    while let Some(head) = pending.pop() {
+        let bytes = repo.packs().get(&head).unwrap();
+        let mut block = BlockReader::open(&bytes).unwrap();
+        while let Some((path, _)) = block.next_row().unwrap() {
+            paths.insert(String::from_utf8_lossy(path).into_owned());
+        }
+        pending.extend(block.heads());
+    }
+    paths
 }
 
 fn who_made(repo: &Repo, id: &CommitId) -> Made {
@@ -374,4 +388,27 @@ fn a_chain_of_blocks_that_is_too_long_forgets_its_beginning() {
         assert_eq!(!block.heads().is_empty(), kept);
         assert_eq!(block.below(), if kept { below + 1 } else { 0 });
     }
+}
+
+#[test]
+fn what_is_ignored_and_where_that_lies_is_told_of_by_nobody() {
+    let (_disk, repo) = new_repo();
+    let rules = file(&repo, "vi", Ino::ROOT, ".vstignore");
+    write(&repo, "vi", rules, "out\n*.o\n");
+    let dir = create(&repo, "mkdir", Ino::ROOT, "dir", FileKind::Directory);
+    let out = create(&repo, "make", dir, "out", FileKind::Directory);
+    write(&repo, "cc", file(&repo, "cc", out, "built"), "built");
+    write(&repo, "cc", file(&repo, "cc", dir, "a.o"), "built");
+    write(&repo, "vi", file(&repo, "vi", dir, "a.c"), "text");
+    // A snapshot of all, which takes what is ignored along, before the commit and after it.
+    repo.checkpoint().unwrap();
+    let expected = made(&[(".vstignore", "vi"), ("dir", "mkdir"), ("dir/a.c", "vi")]);
+    assert_eq!(who_made_now(&repo), expected);
+    let paths = |heads: Vec<ObjectId>| paths_in(&repo, &heads).into_iter().collect::<Vec<_>>();
+    assert_eq!(paths(repo.store_changes_by().unwrap()), [".vstignore", "dir", "dir/a.c"]);
+    let id = commit(&repo);
+    assert_eq!(who_made(&repo, &id), expected);
+    write(&repo, "cc", file(&repo, "cc", dir, "b.o"), "built");
+    repo.checkpoint().unwrap();
+    assert_eq!(paths(repo.store_changes_by().unwrap()), [""; 0]);
 }

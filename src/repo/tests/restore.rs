@@ -74,8 +74,8 @@ impl Drop for Ends<'_> {
 }
 
 /// Restores paths, or all, from a commit with an empty log, while a thread appends to the log all
-/// the time. `check` gets each of the commits that were made of the tree of before. Returns how many
-/// records were written and how many there are.
+/// the time. `check` gets each of the commits that were made of the tree of before. Returns how
+/// many records were written and how many there are.
 fn restore_under_writes(paths: &[Vec<u8>], mut check: impl FnMut(u64)) -> (u64, u64) {
     let disk: SimDisk = new_disk();
     let repo = open(&disk).unwrap();

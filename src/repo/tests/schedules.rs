@@ -1,8 +1,8 @@
 //! A repository in many schedules of those who write, commit, store, collect and close.
 //!
 //! What holds in all of them: every operation and every commit that was acknowledged is there for
-//! the next process, wherever this one is killed, and after a sync also wherever the power goes. And
-//! nobody waits for ever, so the order of the locks is kept.
+//! the next process, wherever this one is killed, and after a sync also wherever the power goes.
+//! And nobody waits for ever, so the order of the locks is kept.
 
 use std::sync::{Arc, Mutex as Plain};
 

@@ -87,8 +87,8 @@ fn what_a_commit_holds_is_not_garbage_until_the_commit_is_dropped() {
     assert_eq!((some.commits_kept, some.commits_dropped), (3, 7));
     assert!(some.packs.bytes_after < 4 * FILE_BYTES as u64, "{some:?}");
     assert!(some.packs.freed() > 6 * FILE_BYTES as u64, "{some:?}");
-    // Nothing is left to be done, and so nothing is copied but the state, which has been written anew
-    // to tell of the commits that were dropped.
+    // Nothing is left to be done, and so nothing is copied but the state, which has been written
+    // anew to tell of the commits that were dropped.
     let none = repo.gc(&request).expect("nothing fails");
     assert_eq!(none.commits_dropped, 0);
     assert!(none.packs.objects_copied <= 1, "{none:?}");

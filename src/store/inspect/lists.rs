@@ -134,8 +134,8 @@ impl Inspection {
 
 const MISSING: &str = "the file is missing";
 
-/// Reads the records of a list behind its header. What follows the last whole one is damage only if it is too much
-/// to be what a dead writer left, which is a beginning of a record.
+/// Reads the records of a list behind its header. What follows the last whole one is damage only if
+/// it is too much to be what a dead writer left, which is a beginning of a record.
 fn rows<T, const N: usize>(
     bytes: &[u8],
     header_bytes: usize,

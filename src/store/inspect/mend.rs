@@ -13,8 +13,8 @@ impl Inspection {
         self.layout.write_format(lock)
     }
 
-    /// Replaces the list of commits, which come oldest first; `dropped` ones came before. Durable on
-    /// return.
+    /// Replaces the list of commits, which come oldest first; `dropped` ones came before. Durable
+    /// on return.
     pub fn write_commits(
         &self,
         _lock: &StoreLock,

@@ -4,10 +4,10 @@
 //! is damaged or missing, the records are looked for from the start. Bytes between records that no
 //! footer lists are what a writer left that died, and are not looked at.
 //!
-//! A pack without a footer is not damaged for that, unless its header tells of one: it may be the one
-//! that is being written, or its writer died. What such a writer leaves at the end is a prefix of
-//! what it was writing. So it is told from a footer that was there and is damaged now by what the
-//! footer would be.
+//! A pack without a footer is not damaged for that, unless its header tells of one: it may be the
+//! one that is being written, or its writer died. What such a writer leaves at the end is a prefix
+//! of what it was writing. So it is told from a footer that was there and is damaged now by what
+//! the footer would be.
 
 use std::io;
 use std::path::{Path, PathBuf};

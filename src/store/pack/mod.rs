@@ -1,8 +1,8 @@
 //! Objects on disk, in packs.
 //!
 //! The bytes of a pack are specified in `format::pack`; its file is `packs/<number>.pack`, the
-//! number with 16 hex digits, lowercase. Beside it, `<number>.doubt` is there, and empty, while what
-//! is in it may not be durable though the kernel says so.
+//! number with 16 hex digits, lowercase. Beside it, `<number>.doubt` is there, and empty, while
+//! what is in it may not be durable though the kernel says so.
 //!
 //! There is one writer, the owner of the store's lock, which appends to the newest pack until that
 //! is sealed ([`writer`]); any number of threads put and read at the same time, and other processes

@@ -7,8 +7,8 @@
 //! readable in memory.
 //!
 //! Locks, in the order in which they are taken: `retired` (syncs and seals, slow), `io` (writes
-//! to the open pack), `tail` and `handed_over` (memory only). Whoever puts or reads takes `tail` alone, and `io` when
-//! the buffer is full.
+//! to the open pack), `tail` and `handed_over` (memory only). Whoever puts or reads takes `tail`
+//! alone, and `io` when the buffer is full.
 
 use std::sync::Arc;
 
@@ -73,8 +73,8 @@ pub(super) struct Unsealed {
 }
 
 impl Writer {
-    /// Numbers new packs from `next_number` on. Unsealed packs are sealed by and by, but for the newest, to
-    /// which new objects are appended if it is short enough.
+    /// Numbers new packs from `next_number` on. Unsealed packs are sealed by and by, but for the
+    /// newest, to which new objects are appended if it is short enough.
     pub(super) fn start(
         set: &Arc<PackSet>,
         pack_bytes_target: u64,

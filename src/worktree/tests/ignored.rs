@@ -146,7 +146,7 @@ fn rules(fs: &mut Fs, directory: &str, text: &str) {
 }
 
 /// Commits, which leaves what is ignored as it is.
-fn assert_root(fs: &mut Fs) {
+pub(super) fn assert_root(fs: &mut Fs) {
     fs.tree.sort_all(&fs.objects).unwrap();
     let (root, _) = fs.commit_only();
     assert_eq!(root, root_without_ignored(fs));
@@ -267,6 +267,7 @@ enum Step {
     Move(usize, usize, usize, bool),
     Remove(usize),
     Settle,
+    Sort(usize),
     Commit,
     Checkpoint,
     Reopen,
@@ -282,6 +283,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (n(), n(), n(), any::<bool>()).prop_map(|(o, a, n, x)| Step::Move(o, a, n, x)),
         2 => n().prop_map(Step::Remove),
         1 => proptest::prelude::Just(Step::Settle),
+        2 => (1..4_usize).prop_map(Step::Sort),
         3 => proptest::prelude::Just(Step::Commit),
         1 => proptest::prelude::Just(Step::Checkpoint),
         1 => proptest::prelude::Just(Step::Reopen),
@@ -292,8 +294,8 @@ const NAMES: [&str; 6] = ["a", "b", "c.o", "out", "d", RULES];
 const TEXTS: [&str; 9] =
     ["", "out/\n", "*.o\n", "/a\n", "*\n!a\n!*/\n", "d/a\n", "**/b\n", "!out\n", "d\n!*.o\n"];
 
-/// One tree with rules, one with the same rules in which everything is put where it belongs at once,
-/// and one in which the same is done to files that hold no rules.
+/// One tree with rules, one with the same rules in which everything is put where it belongs at
+/// once, and one in which the same is done to files that hold no rules.
 struct Trees {
     fs: Fs,
     sorted: Fs,
@@ -414,6 +416,9 @@ impl Trees {
                         false => Op::Unlink { parent, name, time },
                     })
                 });
+            }
+            Step::Sort(entries) => {
+                self.fs.tree.sort_next(entries, &self.fs.objects).unwrap();
             }
             Step::Commit => {
                 assert_root(&mut self.fs);

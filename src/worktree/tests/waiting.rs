@@ -3,6 +3,7 @@
 use super::Objects;
 use super::check::assert_consistent;
 use super::fs::Fs;
+use super::ignored::assert_root;
 use crate::model::RootId;
 use crate::worktree::tree::HashCounts;
 use crate::worktree::{CommitCounts, Worktree};
@@ -177,7 +178,7 @@ fn sorting_a_directory_costs_its_own_entries_whatever_is_below() {
     fs.reopen();
     fs.file(".vstignore", b"out/\n");
     let steps = |tree: &mut Worktree, objects: &Objects| {
-        (0..).take_while(|_| tree.sort_next(objects).unwrap()).count()
+        (0..).take_while(|_| tree.sort_next(100, objects).unwrap()).count()
     };
     let loaded = fs.tree.inodes_loaded();
     // Of the top directory, and of the links below what passed.
@@ -205,4 +206,113 @@ fn a_directory_that_moves_is_looked_through_only_if_rules_depend_on_where_it_is(
     fs.tree.sort_all(&fs.objects).unwrap();
     fs.rename("a/b", "c/b");
     assert!(fs.tree.next_unsorted().is_some(), "a rule is about a path");
+}
+
+#[test]
+fn a_file_that_comes_pays_for_a_look_at_the_rules_above_it_only_once() {
+    let mut fs = Fs::new();
+    let deep: Vec<String> = (0..20).map(|depth| format!("d{depth}")).collect();
+    for depth in 1..=deep.len() {
+        fs.mkdir(&deep[..depth].join("/"));
+    }
+    let deep = deep.join("/");
+    fs.file(&format!("{deep}/none"), b"");
+    assert_eq!(fs.tree.rule_looks(), 0, "there are no rules in the tree");
+    fs.file("d0/.vstignore", b"*.o\n");
+    let looks = |fs: &mut Fs, name: &str| {
+        let before = fs.tree.rule_looks();
+        fs.file(&format!("{deep}/{name}"), b"");
+        fs.tree.rule_looks() - before
+    };
+    assert_eq!(
+        looks(&mut fs, "first"),
+        21,
+        "in each directory once, though it is yet to be sorted"
+    );
+    assert_eq!(looks(&mut fs, "second.o"), 0);
+    assert_eq!(fs.tree.ignored_paths(&fs.objects).unwrap().len(), 1);
+    fs.tree.sort_all(&fs.objects).unwrap();
+    looks(&mut fs, "third");
+    assert_eq!(looks(&mut fs, "fourth.o"), 0);
+    fs.commit();
+    assert_eq!(looks(&mut fs, "fifth.o"), 0, "a commit changes no rules");
+    // What the rules depend on.
+    fs.mkdir("d0/other");
+    fs.rename("d0/d1", "d0/other/d1");
+    fs.rename("d0/other/d1", "d0/d1");
+    assert_eq!(looks(&mut fs, "sixth"), 21);
+    fs.write("d0/.vstignore", 0, b"!");
+    assert_eq!(looks(&mut fs, "seventh.o"), 21);
+    fs.unlink("d0/.vstignore");
+    assert_eq!(looks(&mut fs, "eighth.o"), 0);
+    fs.tree.sort_all(&fs.objects).unwrap();
+    assert!(fs.tree.ignored_paths(&fs.objects).unwrap().is_empty());
+}
+
+#[test]
+fn a_large_directory_is_sorted_in_steps_and_others_change_it_between_them() {
+    const STEP: usize = 64;
+    let mut fs = Fs::new();
+    for file in 0..1000 {
+        fs.file(&format!("{file:04}.o"), b"");
+    }
+    fs.mkdir("last");
+    fs.file("last/0.o", b"");
+    let ignored = |fs: &Fs| fs.tree.ignored_paths(&fs.objects).unwrap().len();
+    let sort = |fs: &mut Fs, between: &mut dyn FnMut(&mut Fs, usize)| {
+        let mut steps = 0;
+        loop {
+            let before = ignored(fs);
+            let goes_on = fs.tree.sort_next(STEP, &fs.objects).unwrap();
+            let passed = before.abs_diff(ignored(fs));
+            assert!(passed <= STEP, "{passed} entries at once");
+            if !goes_on {
+                return steps;
+            }
+            steps += 1;
+            between(fs, steps);
+        }
+    };
+    fs.file(".vstignore", b"*.o\n");
+    let steps = sort(&mut fs, &mut |fs, step| {
+        if step == 3 {
+            // Before and behind what has been looked at.
+            fs.unlink("0000.o");
+            fs.rename("0999.o", "0000.new");
+            fs.file("0000.new.o", b"");
+            fs.file("0998.new.o", b"");
+            fs.rename("0500.o", "0000.moved.o");
+        }
+    });
+    // The top has some more entries than there are files, and the other directory one.
+    assert!((1000 / STEP..=1000 / STEP + 3).contains(&steps), "{steps} steps");
+    assert_eq!(ignored(&fs), 1000 - 2 + 2 + 1);
+    assert_consistent(&fs.tree, &fs.objects);
+    // Rules that change when half is done, and what was put where it belonged before.
+    fs.write(".vstignore", 0, b"#");
+    sort(&mut fs, &mut |fs, step| {
+        if step == 7 {
+            fs.write(".vstignore", 0, b"0");
+            fs.write(".vstignore", 1, b"*");
+        }
+    });
+    // `0*o`, which says nothing of the other directory's name but of what is in it.
+    let left = fs.tree.ignored_paths(&fs.objects).unwrap();
+    assert_eq!(left.len(), 1000 - 2 + 2 + 1);
+    assert_consistent(&fs.tree, &fs.objects);
+}
+
+#[test]
+fn a_directory_that_goes_on_before_its_links_were_looked_at_is_not_forgotten() {
+    let mut fs = Fs::new();
+    fs.file(".vstignore", b"out\nbin\n");
+    fs.mkdir("bin");
+    fs.mkdir("d");
+    fs.mkdir("d/e");
+    fs.file("d/e/x", b"x");
+    fs.link("d/e/x", "y");
+    fs.reopen();
+    fs.rename("d", "out");
+    fs.rename("out/e", "bin/e");
+    assert_root(&mut fs);
 }

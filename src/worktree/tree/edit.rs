@@ -74,8 +74,9 @@ impl<K: TreeKind> Tree<K> {
         Ok(true)
     }
 
-    /// Tells whether neither setting `to` to a value of so many bytes here, nor removing `from` from
-    /// `other` after that, moves a boundary. Neither can fail then. The two may be the same tree.
+    /// Tells whether neither setting `to` to a value of so many bytes here, nor removing `from`
+    /// from `other` after that, moves a boundary. Neither can fail then. The two may be the same
+    /// tree.
     pub fn takes_in_place(
         &self,
         to: &[u8],

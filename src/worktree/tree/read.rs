@@ -131,34 +131,16 @@ impl<K: TreeKind> Tree<K> {
         })
     }
 
-    /// Calls `visit` with the items that have links at or below them, without looking at others.
+    /// Calls `visit` with the items that have links at or below them and whose keys are at least
+    /// this one, without looking at others, until it breaks.
     pub fn scan_linked(
         &self,
+        key: &[u8],
         src: &dyn ObjectSource,
-        visit: &mut dyn FnMut(Item<'_, K>),
+        visit: &mut dyn FnMut(Item<'_, K>) -> ControlFlow<()>,
     ) -> Result<(), ObjectError> {
-        fn descend<K: TreeKind>(
-            node: &Node<K>,
-            src: &dyn ObjectSource,
-            visit: &mut dyn FnMut(Item<'_, K>),
-        ) -> Result<(), ObjectError> {
-            match &node.body {
-                Body::Leaf(leaf) => {
-                    let linked = |at: &usize| K::links(leaf.side(*at)) > 0;
-                    (0..leaf.len()).filter(linked).for_each(|at| visit(leaf.item_at(at)));
-                }
-                Body::Inner(inner) => {
-                    for link in inner.links.iter().filter(|link| link.side_links > 0) {
-                        descend(link.child.get(src)?, src, visit)?;
-                    }
-                }
-            }
-            Ok(())
-        }
-        match &self.root {
-            Some(root) => descend(root.get(src)?, src, visit),
-            None => Ok(()),
-        }
+        let Some(root) = &self.root else { return Ok(()) };
+        scan_node_linked(root.get(src)?, key, src, visit).map(drop)
     }
 }
 
@@ -216,6 +198,33 @@ fn scan_node_from<K: TreeKind>(
             let from = inner.links.partition_point(|link| link.key.as_bytes() < key);
             for link in &inner.links[from..] {
                 if scan_node_from(link.child.get(src)?, key, src, visit)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+fn scan_node_linked<K: TreeKind>(
+    node: &Node<K>,
+    key: &[u8],
+    src: &dyn ObjectSource,
+    visit: &mut dyn FnMut(Item<'_, K>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, ObjectError> {
+    match &node.body {
+        Body::Leaf(leaf) => {
+            let from = leaf.search(key).unwrap_or_else(|at| at);
+            for at in (from..leaf.len()).filter(|at| K::links(leaf.side(*at)) > 0) {
+                if visit(leaf.item_at(at)).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Body::Inner(inner) => {
+            let from = inner.links.partition_point(|link| link.key.as_bytes() < key);
+            for link in inner.links[from..].iter().filter(|link| link.side_links > 0) {
+                if scan_node_linked(link.child.get(src)?, key, src, visit)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }

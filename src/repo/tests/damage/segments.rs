@@ -72,8 +72,8 @@ fn lose_each(disk: &SimDisk, without: &BTreeMap<PathBuf, Dump>, is_durable: bool
             let what = format!("{what}, {}: {damage:?} at {at}", path.display());
             let found = verified(&disk);
             if at > 0 && found.findings.is_empty() {
-                // All that is cut off is in the state that names the first; or nothing tells how far
-                // the last one came, which was so when it had been made.
+                // All that is cut off is in the state that names the first; or nothing tells how
+                // far the last one came, which was so when it had been made.
                 let is_first = without.keys().next() == Some(path);
                 assert!(is_first || (last == Some(path) && !is_durable), "{what} is not found");
                 let there = if is_first { all } else { tree };
