@@ -39,3 +39,12 @@ fn collections_and_checks_look_as_written_down() {
 fn errors_look_as_written_down() {
     check("errors.md");
 }
+
+#[test]
+fn colours_and_widths_follow_the_terminal_as_written_down() {
+    if std::process::Command::new("script").arg("--version").output().is_err() {
+        eprintln!("skipped: `script` of util-linux makes the terminal");
+        return;
+    }
+    check("terminal.md");
+}
