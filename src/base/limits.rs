@@ -194,6 +194,10 @@ pub const CPU_CROWD_MAX: Duration = Duration::from_secs(8);
 pub const RING_POOL_THREADS: usize = 8;
 /// Requests of which it is remembered that a signal came while they were on their way.
 pub const RING_SIGNALS_MAX: usize = 64;
+/// How long the thread that is told by the device what the kernel has forgotten listens to nothing
+/// after it was told, so that more comes at a time. A signal to one whose request goes on, and the end
+/// of the mount, are heard as much later.
+pub const RING_FORGET_PAUSE: Duration = Duration::from_millis(2);
 /// A request with more beside its headers is a long one, which takes a tenth of a millisecond and
 /// more.
 pub const RING_PAYLOAD_BYTES_SHORT: u32 = 128 * 1024;

@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
@@ -14,7 +15,7 @@ use super::pool::Pool;
 use super::request::Request;
 use super::serve::{Outcome, Server};
 use super::wire::{self, InterruptIn, NotifyInvalEntry, NotifyInvalInode, OutHeader, opcode};
-use crate::base::limits::WRITE_BYTES_MAX;
+use crate::base::limits::{RING_FORGET_PAUSE, WRITE_BYTES_MAX};
 use crate::fuse::notify::Channel;
 use crate::model::{Ino, Name};
 
@@ -104,6 +105,11 @@ impl Device {
             }
             let outcome = server.answer(&request, &mut body);
             self.reply(request.header.unique, outcome, &body)?;
+            if matches!(request.header.opcode, opcode::FORGET | opcode::BATCH_FORGET) {
+                // Where nobody listens, who removes files wakes nobody for each of them. What there
+                // is to forget by then comes in one message.
+                thread::sleep(RING_FORGET_PAUSE);
+            }
         }
         Ok(())
     }
