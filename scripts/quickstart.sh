@@ -86,7 +86,7 @@ time_commits() {
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 operands=()
 read_options "..." "$@"
-((${#operands[@]} < 2)) || misused
+((${#operands[@]} < 2)) && [[ -n ${operands[0]-unset} ]] || misused
 dir=${operands[0]:-${TMPDIR:-/tmp}/vst-demo}
 # The last part is not resolved: a link there is nobody's demonstration.
 dir=$(realpath -m -- "$(dirname -- "$dir")")/$(basename -- "$dir")

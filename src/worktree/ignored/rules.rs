@@ -232,13 +232,13 @@ impl Worktree {
         for (name, found) in entries {
             let is_directory = found.is_directory();
             let ignored = chain.ignores(&name, is_directory);
+            let has_same_to_do = is_directory && !ignored;
             if ignored != found.is_ignored() {
                 self.pass(directory, &name, &found, src)?;
+            } else if has_same_to_do {
+                self.load(directory, &name, &found, src)?;
             }
-            if is_directory && !ignored {
-                if let Some(found) = self.lookup(directory, &name, src)? {
-                    self.load(directory, &name, &found, src)?;
-                }
+            if has_same_to_do {
                 below.push(found.ino);
             }
         }

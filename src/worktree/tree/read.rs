@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::node::{Body, Lazy, Node};
+use super::node::{Body, Lazy, Link, Node};
 use super::{Tree, TreeKind};
 use crate::model::{ObjectError, ObjectSource};
 
@@ -98,7 +98,7 @@ impl<K: TreeKind> Tree<K> {
         visit: &mut dyn FnMut(Item<'_, K>) -> ControlFlow<()>,
     ) -> Result<(), ObjectError> {
         let Some(root) = &self.root else { return Ok(()) };
-        scan_node_from(root.get(src)?, key, src, visit).map(drop)
+        scan_node_from(root.get(src)?, key, Of::All, src, visit).map(drop)
     }
 
     /// Counts the items, reading at most the topmost node.
@@ -140,7 +140,7 @@ impl<K: TreeKind> Tree<K> {
         visit: &mut dyn FnMut(Item<'_, K>) -> ControlFlow<()>,
     ) -> Result<(), ObjectError> {
         let Some(root) = &self.root else { return Ok(()) };
-        scan_node_linked(root.get(src)?, key, src, visit).map(drop)
+        scan_node_from(root.get(src)?, key, Of::Links, src, visit).map(drop)
     }
 }
 
@@ -179,16 +179,26 @@ fn scan_node<K: TreeKind>(
     Ok(ControlFlow::Continue(()))
 }
 
+/// Which items a scan is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    All,
+    /// Those with links at or below them.
+    Links,
+}
+
 fn scan_node_from<K: TreeKind>(
     node: &Node<K>,
     key: &[u8],
+    of: Of,
     src: &dyn ObjectSource,
     visit: &mut dyn FnMut(Item<'_, K>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, ObjectError> {
     match &node.body {
         Body::Leaf(leaf) => {
             let from = leaf.search(key).unwrap_or_else(|at| at);
-            for at in from..leaf.len() {
+            let is_asked = |at: &usize| of == Of::All || K::links(leaf.side(*at)) > 0;
+            for at in (from..leaf.len()).filter(is_asked) {
                 if visit(leaf.item_at(at)).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -196,35 +206,9 @@ fn scan_node_from<K: TreeKind>(
         }
         Body::Inner(inner) => {
             let from = inner.links.partition_point(|link| link.key.as_bytes() < key);
-            for link in &inner.links[from..] {
-                if scan_node_from(link.child.get(src)?, key, src, visit)?.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-        }
-    }
-    Ok(ControlFlow::Continue(()))
-}
-
-fn scan_node_linked<K: TreeKind>(
-    node: &Node<K>,
-    key: &[u8],
-    src: &dyn ObjectSource,
-    visit: &mut dyn FnMut(Item<'_, K>) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>, ObjectError> {
-    match &node.body {
-        Body::Leaf(leaf) => {
-            let from = leaf.search(key).unwrap_or_else(|at| at);
-            for at in (from..leaf.len()).filter(|at| K::links(leaf.side(*at)) > 0) {
-                if visit(leaf.item_at(at)).is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-        }
-        Body::Inner(inner) => {
-            let from = inner.links.partition_point(|link| link.key.as_bytes() < key);
-            for link in inner.links[from..].iter().filter(|link| link.side_links > 0) {
-                if scan_node_linked(link.child.get(src)?, key, src, visit)?.is_break() {
+            let is_asked = |link: &&Link<K>| of == Of::All || link.side_links > 0;
+            for link in inner.links[from..].iter().filter(is_asked) {
+                if scan_node_from(link.child.get(src)?, key, of, src, visit)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
