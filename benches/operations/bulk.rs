@@ -5,6 +5,8 @@ use std::hint::black_box;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::Advice;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -16,6 +18,8 @@ const PAGE_BYTES: usize = 4096;
 /// The file that is read and written at random.
 const RANDOM_MIB: usize = 64;
 const RANDOM_OPS: usize = 10_000;
+/// In this time a filesystem does what it had put off when it took that file in.
+const SETTLE: Duration = Duration::from_secs(1);
 
 pub(crate) fn cases(world: &World) -> Vec<Case> {
     let bytes = (world.mib * BLOCK_BYTES) as u64;
@@ -40,6 +44,7 @@ pub(crate) fn cases(world: &World) -> Vec<Case> {
             write(&random(dir), RANDOM_MIB)?;
             // What is still to be done for the writes would take the processor from the reads.
             File::open(random(dir))?.sync_all()?;
+            thread::sleep(SETTLE);
             read(&random(dir))
         }),
         Case::new(

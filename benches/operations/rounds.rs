@@ -84,22 +84,26 @@ fn time_one<'a>(case: &'a Case, world: &'a World, dirs: &'a [PathBuf]) -> io::Re
         case.do_it(world, dir)?;
         begin.elapsed().as_secs_f64()
     } else {
-        let start = Barrier::new(dirs.len() + 1);
+        let start = Barrier::new(dirs.len());
         thread::scope(|scope| {
             let client = |dir: &'a PathBuf| {
                 let start = &start;
+                // By their own clocks: on one CPU another thread may not run until they are done.
                 scope.spawn(move || {
                     start.wait();
-                    case.do_it(world, dir)
+                    let begin = Instant::now();
+                    case.do_it(world, dir).map(|()| (begin, Instant::now()))
                 })
             };
             let clients: Vec<_> = dirs.iter().map(client).collect();
-            start.wait();
-            let begin = Instant::now();
-            for client in clients {
-                client.join().map_err(|_| io::Error::other("a client panicked"))??;
-            }
-            io::Result::Ok(begin.elapsed().as_secs_f64())
+            let joined = clients
+                .into_iter()
+                .map(|client| client.join().map_err(|_| io::Error::other("a client panicked"))?);
+            let (begins, ends): (Vec<_>, Vec<_>) =
+                joined.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
+            let span = begins.iter().min().zip(ends.iter().max());
+            let secs = span.map(|(begin, end)| end.duration_since(*begin).as_secs_f64());
+            io::Result::Ok(secs.unwrap_or_default())
         })?
     };
     Ok(case.figure(secs, dirs.len()))

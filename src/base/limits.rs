@@ -43,8 +43,8 @@ pub const DEEDS_MAX: usize = 1024;
 pub const DEEDS_PER_BLOCK: usize = 32;
 /// Longest name of a process that is kept: what the kernel lets any have, some of its own apart.
 pub const WRITER_NAME_BYTES_MAX: usize = 64;
-/// Most processes whose names a thread that answers requests keeps at hand.
-pub const WRITERS_AT_HAND_MAX: usize = 16;
+/// Most processes, of an eighth of all, whose names are kept at hand.
+pub const WRITERS_AT_HAND_MAX: usize = 8;
 /// How long the name of a process is taken to be what it was. Asking the kernel again costs 1 µs,
 /// so one who writes all the time pays half a hundredth for it, and a program that is started in
 /// the place of another one hardly comes to write anything as soon as that.

@@ -1,11 +1,11 @@
 //! Which program makes a request: the name of its process.
 //!
 //! The kernel tells a number, and the name has to be asked for while the process lives, that is
-//! until its request is answered. To open `/proc/PID/comm` each time costs 5 µs and more. So each
-//! thread that answers requests keeps some of these files open: to read one again costs 1 µs, shows
-//! the name that an `exec` has given since, and fails once the process has ended, so that a number
-//! that is given anew is not mistaken for the one before. And for the blink of an eye a name is
-//! taken to be what it was, so that nobody pays more than half a hundredth of his time.
+//! until its request is answered. To open `/proc/PID/comm` each time costs 5 µs and more. So some
+//! of these files are kept open: to read one again costs 1 µs, shows the name that an `exec` has
+//! given since, and fails once the process has ended, so that a number that is given anew is not
+//! mistaken for the one before. And for the blink of an eye a name is taken to be what it was, so
+//! that nobody pays more than half a hundredth of his time, however many threads answer him.
 //!
 //! The name is asked for when something is changed, not when a file is opened: with `command >
 //! file` the shell opens, becomes the command, and the command writes, all under one number.
@@ -14,7 +14,6 @@
 //! often that is in a system call of the program, which is known to have opened the file for
 //! reading and writing, or no one could have mapped it so.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::hash::BuildHasherDefault;
@@ -31,19 +30,18 @@ use crate::base::limits::{WRITER_FRESH, WRITER_NAME_BYTES_MAX, WRITERS_AT_HAND_M
 use crate::model::Writer;
 use crate::worktree::InoHasher;
 
-thread_local! {
-    static AT_HAND: RefCell<AtHand> = RefCell::default();
-}
+/// By their numbers, so that threads that answer different processes seldom meet.
+static AT_HAND: [Mutex<AtHand>; 8] = [const { Mutex::new(AtHand::new()) }; 8];
 
 impl Caller {
     /// The program that asks; without a name where that cannot be told.
     pub(super) fn writer(&self) -> Arc<Writer> {
-        AT_HAND.with_borrow_mut(|at_hand| at_hand.writer(self.pid, self.uid))
+        let at_hand = &AT_HAND[self.pid as usize % AT_HAND.len()];
+        at_hand.lock().writer(self.pid, self.uid)
     }
 }
 
 /// Processes whose names can be asked for, the newest last.
-#[derive(Default)]
 struct AtHand {
     processes: Vec<Process>,
 }
@@ -60,6 +58,10 @@ struct Process {
 }
 
 impl AtHand {
+    const fn new() -> Self {
+        Self { processes: Vec::new() }
+    }
+
     fn writer(&mut self, pid: u32, uid: u32) -> Arc<Writer> {
         let now = Instant::now();
         let mut last_known = None;
@@ -198,7 +200,7 @@ mod tests {
     #[test]
     fn a_process_is_told_by_its_name_and_after_its_end_by_its_last_one() {
         let mut child = sleeper();
-        let mut at_hand = AtHand::default();
+        let mut at_hand = AtHand::new();
         assert_eq!(*at_hand.writer(child.id(), 7), Writer::new(b"sleep", 7));
         assert_eq!(*at_hand.writer(child.id(), 8), Writer::new(b"sleep", 8));
         child.kill().unwrap();
@@ -220,7 +222,7 @@ mod tests {
         let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let mut byte = [0];
         stdout.read_exact(&mut byte).unwrap();
-        let mut at_hand = AtHand::default();
+        let mut at_hand = AtHand::new();
         assert_eq!(at_hand.writer(child.id(), 0).name(), b"sh");
         std::io::Write::write_all(&mut stdin, b"line\n").unwrap();
         std::io::Write::write_all(&mut stdin, b"x").unwrap();
@@ -236,7 +238,7 @@ mod tests {
         let process = Writer::this_process();
         let here = thread::Builder::new().name("another name".to_owned()).spawn(|| {
             let pid = rustix::thread::gettid().as_raw_nonzero().get() as u32;
-            let mut at_hand = AtHand::default();
+            let mut at_hand = AtHand::new();
             let first = at_hand.writer(pid, 7);
             thread::sleep(WRITER_FRESH);
             assert!(Arc::ptr_eq(&first, &at_hand.writer(pid, 7)));
@@ -250,7 +252,7 @@ mod tests {
 
     #[test]
     fn who_cannot_be_seen_has_no_name_and_few_are_kept() {
-        let mut at_hand = AtHand::default();
+        let mut at_hand = AtHand::new();
         for pid in [0, u32::MAX, i32::MAX as u32] {
             assert_eq!(*at_hand.writer(pid, 5), Writer::new(b"", 5));
         }

@@ -104,7 +104,7 @@ impl Worktree {
             homes.push(home);
             differ.push(found.is_directory() && self.may_differ_below(from.0, to.0, src)?);
         }
-        if !self.move_in_place(moves, replaced, &homes, src)? {
+        if !self.move_one(moves, replaced, &homes, src)? {
             self.move_apart(moves, replaced, &homes, src)?;
         }
         touched.into_iter().for_each(|directory| self.touch(directory, time));
@@ -124,8 +124,9 @@ impl Worktree {
         Ok(())
     }
 
-    /// Moves an entry within the leaves that there are, if it is one alone and no boundary moves.
-    fn move_in_place(
+    /// Moves one entry that is alone, in the directories as they are: copies of them would cost a
+    /// copy of all nodes above the entry. Tells whether it is alone.
+    fn move_one(
         &mut self,
         moves: &[(&Found, At<'_>, At<'_>)],
         replaced: Option<(&Found, At<'_>)>,
@@ -138,13 +139,18 @@ impl Worktree {
         }
         let (value, side) = self.entry_for(found.ino);
         let (old_key, new_key) = (from.1.as_bytes(), to.1.as_bytes());
-        let (old, new) = (self.get_directory(found.parent)?, self.get_directory(home)?);
-        if !new.takes_in_place(new_key, value.len(), old, old_key, src)? {
-            return Ok(false);
-        }
         self.edit_entries(home, None, |new| new.insert(new_key, &value, side, src))?;
-        self.edit_entries(found.parent, None, |old| old.remove(old_key, src))?;
-        Ok(true)
+        let removed = self.edit_entries(found.parent, None, |old| old.remove(old_key, src));
+        let Err(error) = removed else { return Ok(true) };
+        let undone = match replaced {
+            None => self.edit_entries(home, None, |new| new.remove(new_key, src)),
+            Some((replaced, _)) => {
+                let (value, side) = self.entry_for(replaced.ino);
+                self.edit_entries(home, None, |new| new.insert(new_key, &value, side, src))
+            }
+        };
+        undone.expect("to take an edit back, nothing is needed but what it has loaded");
+        Err(error.into())
     }
 
     /// Edits copies of all directories and puts them in place together, so that a failure leaves

@@ -1,6 +1,8 @@
 //! Edits that move no boundary, which are nearly all. They work on the path to one leaf, in place
 //! where it is not shared. What would move a boundary goes to `rebuild`.
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
 
 use super::cut::ends_node;
@@ -31,7 +33,8 @@ struct Place {
 impl<K: TreeKind> Tree<K> {
     /// Sets the value of a key and what lies beside it; returns whether the key was there.
     ///
-    /// A failure leaves the tree as it was.
+    /// A failure leaves the tree as it was. To take the edit back before any other one needs nothing
+    /// of the store, so it cannot fail.
     pub fn insert(
         &mut self,
         key: &[u8],
@@ -72,26 +75,6 @@ impl<K: TreeKind> Tree<K> {
             self.rebuild(key, Change::Remove, src)?;
         }
         Ok(true)
-    }
-
-    /// Tells whether neither setting `to` to a value of so many bytes here, nor removing `from`
-    /// from `other` after that, moves a boundary. Neither can fail then. The two may be the same
-    /// tree.
-    pub fn takes_in_place(
-        &self,
-        to: &[u8],
-        value_len: usize,
-        other: &Self,
-        from: &[u8],
-        src: &dyn ObjectSource,
-    ) -> Result<bool, ObjectError> {
-        let (Some(new), Some(old)) = (self.locate(to, src)?, other.locate(from, src)?) else {
-            return Ok(false);
-        };
-        // The first must not bring the leaf to its end, if both are in one.
-        let same_leaf = std::ptr::eq(self, other) && new.leaf() == old.leaf();
-        let has_room = !same_leaf || new.leaf_len + 1 < NODE_ITEMS_MAX;
-        Ok(has_room && new.takes(to, value_len) && old.found && old.loses(from))
     }
 
     fn locate(&self, key: &[u8], src: &dyn ObjectSource) -> Result<Option<Place>, ObjectError> {
@@ -164,11 +147,6 @@ impl<K: TreeKind> Tree<K> {
 }
 
 impl Place {
-    /// The way to the leaf.
-    fn leaf(&self) -> &[usize] {
-        &self.path[..self.path.len() - 1]
-    }
-
     /// Tells whether the key can be set to a value of so many bytes here, and no boundary moves.
     fn takes(&self, key: &[u8], value_len: usize) -> bool {
         // A bound of what the item adds: the two lengths take at most five bytes each.
@@ -244,6 +222,16 @@ impl<K: TreeKind> Leaf<K> {
         self.slots.insert(at, Slot::new(start, value.len(), side));
         // A leaf is smaller than 4 GiB.
         self.slots[at..].iter_mut().for_each(|slot| slot.end += added as u32);
+    }
+
+    /// Puts items of another leaf behind the last one.
+    pub(super) fn append(&mut self, from: &Self, items: Range<usize>) {
+        let (from_start, start) = (from.start(items.start), self.bytes.len());
+        self.bytes.extend_from_slice(&from.bytes[from_start..from.end(items.end - 1)]);
+        self.slots.extend(from.slots[items].iter().map(|slot| {
+            let end = slot.end as usize - from_start + start;
+            Slot::new(end, slot.value_len as usize, slot.side.clone())
+        }));
     }
 
     /// Removes the item at this index.

@@ -1,13 +1,14 @@
 //! Edits that move boundaries: nodes are cut again from the edited leaf on, until a cut falls
 //! where one was before, and likewise on each height above.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::cut::ends_node;
 use super::edit::{Path, Sums};
 use super::node::{Body, Inner, Lazy, Leaf, Link, Node};
 use super::{Tree, TreeKind};
-use crate::base::limits::NODE_ITEMS_MAX;
+use crate::base::limits::{LEAF_BYTES_CLOSE, NODE_ITEMS_MAX};
 use crate::model::{ObjectError, ObjectSource};
 
 /// What to do with a key.
@@ -35,24 +36,26 @@ impl<K: TreeKind> Tree<K> {
         src: &dyn ObjectSource,
     ) -> Result<(), ObjectError> {
         let (steps, leaf) = self.path_to(key, src)?;
-        let mut siblings = Siblings::new(&steps, 0);
+        // Seldom needed.
+        let mut siblings = None::<Siblings<K>>;
         let mut cutter = Cutter::<K, LeafBuilder<K>>::new(0);
         let Body::Leaf(old) = &leaf.body else { unreachable!("a path ends in a leaf") };
         let (at, found) = match old.search(key) {
             Ok(at) => (at, true),
             Err(at) => (at, false),
         };
-        (0..at).for_each(|i| cutter.push_item(old, i));
+        cutter.push_items(old, 0..at);
         if let Change::Set(value, side) = change {
             cutter.builder.leaf.insert(cutter.builder.leaf.len(), key, value, side);
             cutter.close_if_ended(key);
         }
-        (at + usize::from(found)..old.len()).for_each(|i| cutter.push_item(old, i));
+        cutter.push_items(old, at + usize::from(found)..old.len());
         let mut consumed = 1;
         while cutter.is_open() {
+            let siblings = siblings.get_or_insert_with(|| Siblings::new(&steps, 0));
             let Some(next) = siblings.next(src)? else { break };
             let Body::Leaf(leaf) = &next.body else { unreachable!("siblings have one height") };
-            (0..leaf.len()).for_each(|i| cutter.push_item(leaf, i));
+            cutter.push_items(leaf, 0..leaf.len());
             consumed += 1;
         }
         let mut nodes = cutter.finish();
@@ -68,7 +71,7 @@ impl<K: TreeKind> Tree<K> {
             }
             let (parent, at) = &steps[depth];
             let height = parent.height();
-            siblings = Siblings::new(&steps[..depth], height);
+            siblings = None;
             let mut cutter = Cutter::<K, Vec<Link<K>>>::new(height);
             let mut links = parent.links();
             links[..*at].iter().for_each(|link| cutter.push(link.clone()));
@@ -85,6 +88,8 @@ impl<K: TreeKind> Tree<K> {
                 if skip == 0 && !cutter.is_open() {
                     break;
                 }
+                let siblings =
+                    siblings.get_or_insert_with(|| Siblings::new(&steps[..depth], height));
                 match siblings.next(src)? {
                     Some(sibling) => next = sibling,
                     None => break,
@@ -306,10 +311,23 @@ impl<K: TreeKind, B: Builder<K>> Cutter<K, B> {
 }
 
 impl<K: TreeKind> Cutter<K, LeafBuilder<K>> {
-    fn push_item(&mut self, from: &Leaf<K>, at: usize) {
-        let to = &mut self.builder.leaf;
-        to.insert(to.len(), from.key(at), from.value(at), from.side(at).clone());
-        self.close_if_ended(from.key(at));
+    /// Takes items over from a leaf, of which the last one alone can end a node by its key.
+    fn push_items(&mut self, from: &Leaf<K>, mut items: Range<usize>) {
+        while !items.is_empty() {
+            let leaf = &mut self.builder.leaf;
+            let taken = items.start..items.end.min(items.start + NODE_ITEMS_MAX - leaf.len());
+            let bytes = from.end(taken.end - 1) - from.start(taken.start);
+            // Large values are rare: they are looked at one by one.
+            let taken = match leaf.bytes.len() + bytes < LEAF_BYTES_CLOSE {
+                true => taken,
+                false => items.start..items.start + 1,
+            };
+            leaf.append(from, taken.clone());
+            items.start = taken.end;
+            if leaf.is_full() || taken.end == from.len() && ends_node(from.key(taken.end - 1), 0) {
+                self.close();
+            }
+        }
     }
 }
 
