@@ -171,26 +171,25 @@ impl Worktree {
         inode.ctime = time;
     }
 
-    /// Edits the entries of a directory in place; a failure leaves them as they were. Its times
-    /// become this one if there is one.
+    /// Edits the entries of a directory in place; a failure leaves all as it was. Its times become
+    /// this one if there is one.
     pub(super) fn edit_entries<T>(
         &mut self,
         directory: Ino,
         time: Option<Timestamp>,
         edit: impl FnOnce(&mut Tree<Directory>) -> Result<T, ObjectError>,
     ) -> Result<T, ObjectError> {
-        let mut tree = match &mut self.edit_beside_writer(directory).body {
-            Body::Directory(tree) => std::mem::take(tree),
-            _ => unreachable!("the caller has looked that it is a directory"),
+        let inode = self.inodes.get_mut(directory).map(Arc::make_mut);
+        let Some(Body::Directory(tree)) = inode.map(|inode| &mut inode.body) else {
+            unreachable!("the caller has looked that it is a directory");
         };
-        let result = edit(&mut tree);
+        let result = edit(tree)?;
         let inode = self.edit_beside_writer(directory);
-        inode.body = Body::Directory(tree);
-        if let Some(time) = time.filter(|_| result.is_ok()) {
+        if let Some(time) = time {
             inode.meta.mtime = time;
             inode.ctime = time;
         }
-        result
+        Ok(result)
     }
 
     fn create(

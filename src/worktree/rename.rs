@@ -139,16 +139,20 @@ impl Worktree {
         }
         let (value, side) = self.entry_for(found.ino);
         let (old_key, new_key) = (from.1.as_bytes(), to.1.as_bytes());
+        let mut before = None;
+        if replaced.is_some() {
+            let item = self.get_directory(home)?.find(new_key, src)?;
+            before = item.map(|item| (item.value.to_vec(), item.side.clone()));
+        }
         self.edit_entries(home, None, |new| new.insert(new_key, &value, side, src))?;
         let removed = self.edit_entries(found.parent, None, |old| old.remove(old_key, src));
         let Err(error) = removed else { return Ok(true) };
-        let undone = match replaced {
-            None => self.edit_entries(home, None, |new| new.remove(new_key, src)),
-            Some((replaced, _)) => {
-                let (value, side) = self.entry_for(replaced.ino);
-                self.edit_entries(home, None, |new| new.insert(new_key, &value, side, src))
-            }
-        };
+        // As it was stored: no commit writes an entry anew whose inode has not changed. The directory
+        // stays marked, since its nodes have to be hashed again.
+        let undone = self.edit_entries(home, None, |new| match before {
+            None => new.remove(new_key, src),
+            Some((value, side)) => new.insert(new_key, &value, side, src),
+        });
         undone.expect("to take an edit back, nothing is needed but what it has loaded");
         Err(error.into())
     }
