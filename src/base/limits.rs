@@ -95,6 +95,8 @@ pub const EXTENT_WASTE_MAX: usize = 4;
 /// places cannot lead in a circle.
 pub const TREE_DEPTH_MAX: usize = 1 << 20;
 
+/// What is fetched from a disk for a small read: the block of this size that it lies in.
+pub const FETCH_BYTES: usize = 128 * 1024;
 /// A pack is sealed, and a new one begun, when it has grown to this size.
 pub const PACK_BYTES_TARGET: u64 = 64 * 1024 * 1024;
 /// Largest pack file that is read: its index has 32-bit offsets.

@@ -2,15 +2,17 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock, statvfs};
-use rustix::io::Errno;
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, flock, statvfs};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::{Disk, DiskFile, OpenMode, PathKind};
+use crate::base::limits::FETCH_BYTES;
 
 /// The disk of this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,6 +75,21 @@ impl DiskFile for File {
     }
 
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        // What is read together was written together, but not read in the order of writing. The kernel
+        // takes such reads for random ones, and would fetch the page of each by itself.
+        if buf.len() <= FETCH_BYTES / 4 {
+            match preadv2(self, &mut [IoSliceMut::new(buf)], at, ReadWriteFlags::NOWAIT) {
+                Err(Errno::AGAIN) => {
+                    let block = FETCH_BYTES as u64;
+                    let from = at - at % block;
+                    // Without it they are fetched one by one.
+                    let _ = fadvise(self, from, NonZeroU64::new(block), Advice::WillNeed);
+                }
+                // Not every filesystem can tell.
+                Err(_) => {}
+                Ok(len) => return Ok(len),
+            }
+        }
         FileExt::read_at(self, buf, at)
     }
 
@@ -105,10 +122,16 @@ impl DiskFile for File {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::fs::File;
+    use std::io::{self, IoSliceMut};
+    use std::time::Duration;
 
-    use super::super::{Disk, OpenMode, PathKind};
+    use rustix::fs::{Advice, fadvise};
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+    use super::super::{Disk, DiskFile, OpenMode, PathKind};
     use super::RealDisk;
+    use crate::base::limits::FETCH_BYTES;
 
     #[test]
     fn files_are_made_written_read_and_removed() {
@@ -141,5 +164,33 @@ mod tests {
     fn the_boot_id_stays_while_the_machine_runs() {
         assert_eq!(RealDisk.boot_id().unwrap(), RealDisk.boot_id().unwrap());
         assert_ne!(RealDisk.boot_id().unwrap(), [0; 16]);
+    }
+
+    #[test]
+    fn what_lies_beside_what_is_read_from_the_disk_comes_along() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let bytes: Vec<u8> = (0..3 * FETCH_BYTES as u32).flat_map(|n| n.to_le_bytes()).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let file = File::open(&path).unwrap();
+        file.sync_all().unwrap();
+        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        // The kernel fetches what it is asked for in this way, so nothing can be asked for twice, and
+        // nothing in the order in which it lies there.
+        let is_away = |at: usize| {
+            let mut byte = [0];
+            let parts = &mut [IoSliceMut::new(&mut byte)];
+            preadv2(&file, parts, at as u64, ReadWriteFlags::NOWAIT) == Err(Errno::AGAIN)
+        };
+        // Nothing is where the kernel has not let go of it, or cannot tell.
+        let was_away = is_away(FETCH_BYTES);
+        let (block, page) = (5 * FETCH_BYTES, 4096);
+        let (at, mut read) = (block + FETCH_BYTES - 100, [0; 100]);
+        DiskFile::read_exact_at(&file, &mut read, at as u64).unwrap();
+        assert_eq!(read, bytes[at..at + 100]);
+        let mut beside = (block..block + FETCH_BYTES / 2).step_by(5 * page).rev();
+        while was_away && is_away(beside.next().expect("it is fetched")) {
+            std::thread::sleep(Duration::from_secs(1));
+        }
     }
 }
