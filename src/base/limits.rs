@@ -43,7 +43,9 @@ pub const DEEDS_MAX: usize = 1024;
 pub const DEEDS_PER_BLOCK: usize = 32;
 /// Longest name of a process that is kept: what the kernel lets any have, some of its own apart.
 pub const WRITER_NAME_BYTES_MAX: usize = 64;
-/// Most processes, of an eighth of all, whose names are kept at hand.
+/// In so many parts, by their numbers, names of processes are kept at hand.
+pub const WRITERS_AT_HAND_PARTS: usize = 8;
+/// Most processes of one part.
 pub const WRITERS_AT_HAND_MAX: usize = 8;
 /// How long the name of a process is taken to be what it was. Asking the kernel again costs 1 µs,
 /// so one who writes all the time pays half a hundredth for it, and a program that is started in
@@ -95,7 +97,8 @@ pub const EXTENT_WASTE_MAX: usize = 4;
 /// places cannot lead in a circle.
 pub const TREE_DEPTH_MAX: usize = 1 << 20;
 
-/// What is fetched from a disk for a small read: the block of this size that it lies in.
+/// What is fetched from a disk for a small read, of at most a quarter of it: the block of this size
+/// that it lies in.
 pub const FETCH_BYTES: usize = 128 * 1024;
 /// A pack is sealed, and a new one begun, when it has grown to this size.
 pub const PACK_BYTES_TARGET: u64 = 64 * 1024 * 1024;

@@ -26,17 +26,20 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::Caller;
-use crate::base::limits::{WRITER_FRESH, WRITER_NAME_BYTES_MAX, WRITERS_AT_HAND_MAX};
+use crate::base::limits::{
+    WRITER_FRESH, WRITER_NAME_BYTES_MAX, WRITERS_AT_HAND_MAX, WRITERS_AT_HAND_PARTS,
+};
 use crate::model::Writer;
 use crate::worktree::InoHasher;
 
 /// By their numbers, so that threads that answer different processes seldom meet.
-static AT_HAND: [Mutex<AtHand>; 8] = [const { Mutex::new(AtHand::new()) }; 8];
+static AT_HAND: [Mutex<AtHand>; WRITERS_AT_HAND_PARTS] =
+    [const { Mutex::new(AtHand::new()) }; WRITERS_AT_HAND_PARTS];
 
 impl Caller {
     /// The program that asks; without a name where that cannot be told.
     pub(super) fn writer(&self) -> Arc<Writer> {
-        let at_hand = &AT_HAND[self.pid as usize % AT_HAND.len()];
+        let at_hand = &AT_HAND[self.pid as usize % WRITERS_AT_HAND_PARTS];
         at_hand.lock().writer(self.pid, self.uid)
     }
 }

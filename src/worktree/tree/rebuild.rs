@@ -36,8 +36,6 @@ impl<K: TreeKind> Tree<K> {
         src: &dyn ObjectSource,
     ) -> Result<(), ObjectError> {
         let (steps, leaf) = self.path_to(key, src)?;
-        // Seldom needed.
-        let mut siblings = None::<Siblings<K>>;
         let mut cutter = Cutter::<K, LeafBuilder<K>>::new(0);
         let Body::Leaf(old) = &leaf.body else { unreachable!("a path ends in a leaf") };
         let (at, found) = match old.search(key) {
@@ -51,6 +49,8 @@ impl<K: TreeKind> Tree<K> {
         }
         cutter.push_items(old, at + usize::from(found)..old.len());
         let mut consumed = 1;
+        // Seldom needed.
+        let mut siblings = None;
         while cutter.is_open() {
             let siblings = siblings.get_or_insert_with(|| Siblings::new(&steps, 0));
             let Some(next) = siblings.next(src)? else { break };
@@ -60,18 +60,16 @@ impl<K: TreeKind> Tree<K> {
         }
         let mut nodes = cutter.finish();
 
-        drop(leaf);
+        // Nothing else may share the path, which would be copied then.
+        drop((siblings, leaf));
         for depth in (0..steps.len()).rev() {
             if stays_one(&steps[depth], consumed, &nodes) {
-                // Nothing else may share the path, which would be copied then.
-                drop(siblings);
                 let path: Path = steps.into_iter().take(depth + 1).map(|(_, at)| at).collect();
                 self.put_nodes(&path, consumed, nodes);
                 return Ok(());
             }
             let (parent, at) = &steps[depth];
             let height = parent.height();
-            siblings = None;
             let mut cutter = Cutter::<K, Vec<Link<K>>>::new(height);
             let mut links = parent.links();
             links[..*at].iter().for_each(|link| cutter.push(link.clone()));
@@ -80,6 +78,7 @@ impl<K: TreeKind> Tree<K> {
             // may go on into its siblings.
             let mut skip = at + consumed;
             consumed = 1;
+            let mut siblings = None;
             let mut next;
             loop {
                 let here = skip.min(links.len());
@@ -322,11 +321,9 @@ impl<K: TreeKind> Cutter<K, LeafBuilder<K>> {
                 true => taken,
                 false => items.start..items.start + 1,
             };
-            leaf.append(from, taken.clone());
             items.start = taken.end;
-            if leaf.is_full() || taken.end == from.len() && ends_node(from.key(taken.end - 1), 0) {
-                self.close();
-            }
+            leaf.append(from, taken);
+            self.close_if_ended(from.key(items.start - 1));
         }
     }
 }
